@@ -1,0 +1,1 @@
+"""What the data must be: contracts, the gate that holds rows against them, batch checks, feedback to institutions."""
