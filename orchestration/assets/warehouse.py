@@ -1,0 +1,130 @@
+"""dbt: staging, core star, marts, as assets; their tests as asset checks."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
+
+from ingestion import ledger
+from orchestration import build as builds
+from orchestration.assets.ingestion import LEDGER, QUARANTINE, staged_key
+from orchestration.settings import REPOSITORY
+from orchestration.site import RETRY, WRITER, Site, failure
+
+PROJECT_DIR = REPOSITORY / "dbt_project"
+
+
+class Translator(DagsterDbtTranslator):
+    """Sources are the ingestion's assets; groups are the layers of the architecture's picture."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["resource_type"] != "source":
+            return super().get_asset_key(dbt_resource_props)
+        match dbt_resource_props["name"]:
+            case "batches" | "files" | "checks":
+                return LEDGER
+            case "quarantine" | "findings":
+                return QUARANTINE
+            case "run_stages":
+                return dg.AssetKey("runs")
+            case extract:
+                return staged_key(extract)
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        fqn = dbt_resource_props["fqn"]
+        return "reference" if dbt_resource_props["resource_type"] == "seed" else fqn[1]
+
+
+def parse(site: Site) -> Path:
+    """The manifest of the dbt project, parsed anew when the project's files have changed since."""
+    target, stamp = site.settings.paths.dbt_target, site.settings.paths.dbt_target / ".code"
+    code = builds.code_digest()
+    manifest = target / "manifest.json"
+    if not manifest.exists() or not stamp.exists() or stamp.read_text() != code:
+        target.mkdir(parents=True, exist_ok=True)
+        DbtCliResource(project_dir=str(PROJECT_DIR), dbt_executable=str(dbt_executable())).cli(
+            ["parse", "--quiet"], target_path=target
+        ).wait()
+        stamp.write_text(code)
+    return manifest
+
+
+def dbt_executable() -> Path:
+    """dbt of the running environment, whether or not that is on PATH."""
+    return Path(sys.executable).parent / "dbt"
+
+
+def warehouse_assets(site: Site) -> dg.AssetsDefinition:
+    """Every dbt model, seed and test."""
+    settings = site.settings
+    manifest = parse(site)
+    project = DbtProject(project_dir=PROJECT_DIR, target_path=settings.paths.dbt_target)
+    nodes = json.loads(manifest.read_text("utf-8"))["nodes"].values()
+    total = sum(n["resource_type"] in ("model", "seed", "snapshot", "test") for n in nodes)
+
+    @dbt_assets(manifest=manifest, project=project, name="warehouse", dagster_dbt_translator=Translator(),
+                pool=WRITER, retry_policy=RETRY, exclude="resource_type:unit_test")
+    def warehouse(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        site.progress.stage("星型模型与集市 | star schema and marts", total)
+        as_of = site.as_of.isoformat(sep=" ") if site.as_of else None
+        build, empty = builds.begin(settings.paths.build, builds.code_digest(), as_of, full=site.full_build)
+        variables = {"load_id": ledger.last_load(settings.paths.home)} | ({"as_of": as_of} if as_of else {})
+        dbt = DbtCliResource(project_dir=project, dbt_executable=str(dbt_executable()))
+        with site.stage("dbt build") as size, _environment(XIANJIAN_DUCKDB=str(build.path)):
+            run = dbt.cli(["build", "--exclude", "resource_type:unit_test", "--vars", json.dumps(variables)],
+                          context=context)
+            try:
+                for event in run.stream():
+                    site.progress.item(_label(event))
+                    yield event
+            except DagsterDbtCliRuntimeError as error:
+                names = _failed(run)
+                raise failure(f"数仓构建或阻断性检查未通过,已发布的数据保持不变:{names}",
+                              f"the build or a blocking test failed; the published figures stand: {names}") from error
+            size["bytes"] = build.path.stat().st_size
+        if empty:
+            builds.commit(settings.paths.build, build)
+
+    return warehouse
+
+
+def _label(event: Any) -> str:
+    if isinstance(event, dg.AssetCheckResult | dg.AssetCheckEvaluation):
+        return event.check_name or ""
+    return getattr(event, "output_name", "") or ""
+
+
+def _failed(run: DbtCliInvocation) -> str:
+    """The names of the nodes that failed, without any value of theirs."""
+    try:
+        results = run.get_artifact("run_results.json")["results"]
+    except FileNotFoundError:
+        return "dbt"
+    return ", ".join(r["unique_id"].split(".", 2)[2] for r in results if r["status"] in ("error", "fail")) or "dbt"
+
+
+class _environment:
+    """Set variables for child processes while the block runs."""
+
+    def __init__(self, **values: str) -> None:
+        self._values = values
+
+    def __enter__(self) -> None:
+        import os
+
+        self._before = {k: os.environ.get(k) for k in self._values}
+        os.environ.update(self._values)
+
+    def __exit__(self, *_: object) -> None:
+        import os
+
+        for key, value in self._before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value

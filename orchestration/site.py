@@ -1,0 +1,45 @@
+"""What every asset needs of its installation: settings, who hears of progress, the meter of the run in hand."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import dagster as dg
+
+from orchestration.progress import LogProgress, Progress
+from orchestration.runs import RunMeter
+from orchestration.settings import Settings
+
+# One pool of one: DuckDB has one writer or many readers, and each load builds on the one before.
+WRITER = "warehouse_writer"
+
+# Two more tries, for a full disk or a lock held by a backup; a fault of the data or the code is raised as a Failure
+# that allows none.
+RETRY = dg.RetryPolicy(max_retries=2, delay=30)
+
+
+@dataclass
+class Site:
+    """One installation as the assets see it."""
+
+    settings: Settings
+    progress: Progress = field(default_factory=lambda: LogProgress(logging.getLogger("xianjian")))
+    meter: RunMeter | None = None
+    as_of: datetime | None = None
+    full_build: bool = False
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, int]]:
+        """Meter a stage where a run is metered; the dict takes `bytes` and `rows`."""
+        if self.meter is None:
+            yield {}
+        else:
+            with self.meter.stage(name) as size:
+                yield size
+
+
+def failure(zh: str, en: str, **metadata: object) -> dg.Failure:
+    """A failure that says its reason in both languages and is not tried again."""
+    return dg.Failure(description=f"{zh}\n{en}", metadata=metadata, allow_retries=False)
