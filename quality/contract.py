@@ -42,6 +42,7 @@ class ValueSet(Strict):
 
     name: str
     zh: str
+    en: str = ""
     standard: str
     status: str = ""
     pattern: str | None = None
@@ -186,6 +187,9 @@ class Contract(Strict):
         if missing := named - set(names):
             raise ValueError(f"{self.name}: names columns it does not declare: {sorted(missing)}")
         return self
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version))
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
