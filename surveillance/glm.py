@@ -1,0 +1,164 @@
+"""Quasi-Poisson log-linear regression of thousands of series at once by iteratively reweighted least squares.
+
+Two shapes of design, both shared by the whole batch so that each step is one matrix product:
+``fit_groups`` (seasonal factor + slope: the normal equations are an arrow matrix with a closed-form solution) and
+``fit_design`` (any small design matrix). Both follow McCullagh & Nelder (1989, sec. 2.5) with the start, step limit
+and stopping rule of the common implementation, because groups made only of zeros have no finite estimate: there the
+answer *is* the stopping rule.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MAX_STEPS = 25
+TOLERANCE = 1e-8
+SMALLEST_MEAN = np.finfo(float).eps  # part of the rule: the mean of an empty season is held above this
+
+
+@dataclass(frozen=True)
+class GroupFit:
+    """Fits of a batch of P problems over n observations and G groups.
+
+    ``level`` (P, G) and ``slope`` (P,) are on the log scale, ``mean`` (P, n) the fitted means. ``working`` (P, n) are
+    the working weights of the step before the last; ``group_weight``, ``group_centre`` (P, G) and ``slope_information``
+    (P,) summarise their information matrix. ``converged`` (P,) says whether the stopping rule was met.
+    """
+
+    level: np.ndarray
+    slope: np.ndarray
+    mean: np.ndarray
+    working: np.ndarray
+    group_weight: np.ndarray
+    group_centre: np.ndarray
+    slope_information: np.ndarray
+    converged: np.ndarray
+
+    def predict(self, group: int, time: float) -> tuple[np.ndarray, np.ndarray]:
+        """Linear predictor and its variance factor x'(X'WX)^-1 x at a group and time, each of shape (P,)."""
+        return (
+            self.level[:, group] + self.slope * time,
+            _over(1.0, self.group_weight[:, group])
+            + _over((time - self.group_centre[:, group]) ** 2, self.slope_information),
+        )
+
+    def leverage(self, group: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Hat values of the weighted regression, shape (P, n)."""
+        spread = (time - self.group_centre[:, group]) ** 2 * _over(1.0, self.slope_information)[:, None]
+        return self.working * (_over(1.0, self.group_weight)[:, group] + spread)
+
+
+def fit_groups(
+    counts: np.ndarray,
+    weights: np.ndarray,
+    group: np.ndarray,
+    groups: int,
+    time: np.ndarray,
+    trend: bool,
+    offset: np.ndarray | None = None,
+) -> GroupFit:
+    """Fit log mean = level of the group (+ slope x time) (+ offset).
+
+    ``counts`` and ``weights`` have shape (P, n); an observation with weight 0 takes no part (its count must still be a
+    number). ``group`` (n,) holds 0..groups-1, ``time`` (n,) any unit, ``offset`` (P, n) is on the log scale.
+    """
+    indicator = np.eye(groups)[group]
+    columns = np.hstack([indicator, indicator * time[:, None], (time * time)[:, None]])
+    problems = len(counts)
+    level = np.zeros((problems, groups))
+    slope = np.zeros(problems)
+    mean = np.empty_like(counts)
+    working = np.empty_like(counts)
+    information = np.zeros((problems, 2 * groups + 1))
+    converged = np.zeros(problems, dtype=bool)
+
+    active = np.arange(problems)
+    y, omega = counts, weights
+    shift = offset
+    log_y = np.log(np.where(y > 0, y, 1.0))
+    start = y + 0.1
+    eta = np.log(start)
+    mu = start
+    deviance = _deviance(y, omega, log_y, eta, mu)
+    total = weights.sum(axis=1)
+    lev = slp = None
+    for step in range(MAX_STEPS):
+        used = omega * mu
+        sums = used @ columns
+        if step == 0:
+            response = eta - (mu - y) / mu
+            if shift is not None:
+                response = response - shift
+            lev, slp = _solve(sums, groups, trend, (used * response) @ columns[:, : 2 * groups])
+            old_lev, old_slp = lev, slp
+        else:
+            residual = omega * (y - mu)
+            d_lev, d_slp = _solve(sums, groups, trend, residual @ columns[:, : 2 * groups])
+            old_lev, old_slp = lev, slp
+            lev, slp = lev + d_lev, slp + d_slp
+        eta = lev @ indicator.T
+        if trend:
+            eta += slp[:, None] * time
+        if shift is not None:
+            eta += shift
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that overflows is halved below
+            mu = np.maximum(np.exp(eta), SMALLEST_MEAN)
+            new = _deviance(y, omega, log_y, eta, mu)
+        for _ in range(MAX_STEPS):
+            wild = ~np.isfinite(new)
+            if not wild.any():
+                break
+            lev = np.where(wild[:, None], (lev + old_lev) / 2, lev)
+            slp = np.where(wild, (slp + old_slp) / 2, slp)
+            eta = lev @ indicator.T + slp[:, None] * time + (0.0 if shift is None else shift)
+            with np.errstate(over="ignore", invalid="ignore"):
+                mu = np.maximum(np.exp(eta), SMALLEST_MEAN)
+                new = _deviance(y, omega, log_y, eta, mu)
+        with np.errstate(invalid="ignore"):
+            done = np.abs(new - deviance) < TOLERANCE * (np.abs(new) + 0.1)
+        deviance = new
+        last = step == MAX_STEPS - 1
+        store = np.ones(len(active), dtype=bool) if last else done
+        if store.any():
+            at = active[store]
+            level[at], slope[at], mean[at], working[at] = lev[store], slp[store], mu[store], used[store]
+            information[at], converged[at] = sums[store], done[store]
+            keep = ~store
+            if not keep.any():
+                break
+            active, y, omega, log_y = active[keep], y[keep], omega[keep], log_y[keep]
+            mu, eta, lev, slp, deviance = mu[keep], eta[keep], lev[keep], slp[keep], deviance[keep]
+            shift = None if shift is None else shift[keep]
+    centre, spread = _centre(information, groups, trend)
+    converged &= total > 0
+    return GroupFit(level, slope, mean, working, information[:, :groups], centre, spread, converged)
+
+
+def _deviance(y, omega, log_y, eta, mu):
+    """Poisson deviance per problem; y log y is 0 at y = 0."""
+    return 2 * np.einsum("ij,ij->i", omega, y * (log_y - eta) - (y - mu))
+
+
+def _over(numerator, denominator):
+    """numerator / denominator, 0 where the denominator is 0: an empty group informs nothing."""
+    denominator = np.asarray(denominator)
+    return np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1.0), 0.0)
+
+
+def _centre(sums, groups, trend):
+    """Weighted mean time of each group and the information on the slope (0 without a trend)."""
+    centre = _over(sums[:, groups : 2 * groups], sums[:, :groups])
+    if not trend:
+        return centre, np.zeros(len(sums))
+    return centre, sums[:, -1] - np.einsum("ij,ij->i", sums[:, groups : 2 * groups], centre)
+
+
+def _solve(sums, groups, trend, right):
+    """Solution of the arrow-shaped normal equations; right holds the group sums of r and of time x r."""
+    centre, spread = _centre(sums, groups, trend)
+    slope = np.zeros(len(sums))
+    if trend:
+        pull = right[:, groups:].sum(axis=1) - np.einsum("ij,ij->i", centre, right[:, :groups])
+        slope = _over(pull, spread)
+    return _over(right[:, :groups], sums[:, :groups]) - centre * slope[:, None], slope
