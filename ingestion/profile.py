@@ -82,6 +82,7 @@ class Profile(Strict):
     date_format: str = "%Y-%m-%d"
     datetime_format: str = "%Y-%m-%d %H:%M:%S"
     booleans: dict[str, bool] = {}
+    ignored_sheets: tuple[str, ...] = ()   # of a workbook: instructions to the person who fills it in
     extracts: dict[str, ExtractProfile]
 
     @model_validator(mode="after")
