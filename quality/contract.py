@@ -14,6 +14,8 @@ import polars as pl
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from quality.rules import template
+
 ROOT = Path(__file__).parent / "contracts"
 TIMEZONE = "Asia/Shanghai"
 
@@ -42,7 +44,7 @@ class ValueSet(Strict):
 
     name: str
     zh: str
-    en: str = ""
+    en: str
     standard: str
     status: str = ""
     pattern: str | None = None
@@ -134,6 +136,18 @@ class Due(Strict):
     at: str
 
 
+class Purpose(Strict):
+    """The entry of the register of processing (PS-50): why the extract is collected, on what ground, for whom, how long."""
+
+    zh: str
+    en: str
+    basis_zh: str
+    basis_en: str
+    recipients: tuple[str, ...]
+    retention_years: int
+    level: Literal[1, 2, 3, 4, 5]      # data level after GB/T 39725
+
+
 class Rule(Strict):
     """A cross-field rule as a record over one of the templates of `rules.py`.
 
@@ -169,7 +183,7 @@ class Contract(Strict):
     source: str
     version: str = "1.0"
     sent_by: Literal["institution", "authority"] = "institution"
-    purpose: str = ""
+    purpose: Purpose
     person: Person | None = None
     references: tuple[Reference, ...] = ()
     columns: tuple[Column, ...]
@@ -184,6 +198,10 @@ class Contract(Strict):
         named |= {self.event_date} if self.event_date else set()
         if self.person:
             named |= {c for c in (self.person.id_type, self.person.id_number, self.person.fallback) if c}
+        for rule in self.rules:
+            named |= set(template(rule.template, rule.with_).columns()) - LINEAGE.keys()
+        if len({r.id for r in self.rules}) != len(self.rules):
+            raise ValueError(f"{self.name}: a rule is declared twice")
         if missing := named - set(names):
             raise ValueError(f"{self.name}: names columns it does not declare: {sorted(missing)}")
         return self

@@ -42,9 +42,9 @@ def format_text(column: Column) -> Text:
         case "date":
             return Text("日期,写作 YYYY-MM-DD", "a date written YYYY-MM-DD")
         case "datetime":
-            return Text("日期时间,写作 YYYY-MM-DDTHH:MM:SS+08:00", "a time written YYYY-MM-DDTHH:MM:SS+08:00")
+            return Text("日期时间,写作 YYYY-MM-DD HH:MM:SS", "a time written YYYY-MM-DD HH:MM:SS")
         case "bool":
-            return Text("true 或 false", "true or false")
+            return Text("1(是)或 0(否)", "1 (yes) or 0 (no)")
         case "int":
             return Text("整数,不带单位和千分位", "a whole number without unit or separators")
         case "decimal":

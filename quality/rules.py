@@ -45,9 +45,10 @@ def sql_matches(column: str, pattern: str, dialect: Dialect) -> str:
 
 
 class Operand(Record):
-    """A column, or a constant, or a column moved by whole days or years."""
+    """A column, or a constant, or a column with another added or moved by whole days or years."""
 
     column: str | None = None
+    plus: str | None = None
     value: Scalar | None = None
     plus_days: int = 0
     plus_years: int = 0
@@ -64,18 +65,19 @@ class Operand(Record):
         return self
 
     def columns(self) -> tuple[str, ...]:
-        return (self.column,) if self.column else ()
+        return tuple(c for c in (self.column, self.plus) if c)
 
     def polars(self) -> pl.Expr:
         if self.column is None:
             return pl.lit(self.value)
-        expr = pl.col(self.column)
+        expr = pl.col(self.column) + pl.col(self.plus) if self.plus else pl.col(self.column)
         if self.plus_years:
             expr = expr.dt.offset_by(f"{self.plus_years}y")
         return expr.dt.offset_by(f"{self.plus_days}d") if self.plus_days else expr
 
     def sql(self, dialect: Dialect) -> str:
         text = self.column or sql_literal(self.value, dialect)
+        text = f"({text} + {self.plus})" if self.plus else text
         for amount, unit in ((self.plus_years, "YEAR"), (self.plus_days, "DAY")):
             if amount:
                 text = f"({text} {'+' if amount > 0 else '-'} INTERVAL {abs(amount)} {unit})"
