@@ -113,7 +113,7 @@ class Column(Strict):
 
 
 class Reference(Strict):
-    """A foreign key: `column` of this extract names `key` of `extract`, inside the same institution unless `county_wide`."""
+    """A foreign key: `column` names `key` of `extract`, inside the same institution unless `county_wide`."""
 
     column: str
     extract: str
@@ -137,7 +137,7 @@ class Due(Strict):
 
 
 class Purpose(Strict):
-    """The entry of the register of processing (PS-50): why the extract is collected, on what ground, for whom, how long."""
+    """The entry of the register of processing (PS-50): why an extract is collected, on what ground, for whom, how long."""
 
     zh: str
     en: str
@@ -224,7 +224,8 @@ class Contract(Strict):
                 schema[c.pseudonym] = pl.String()
         if self.person:
             schema["person_key"] = pl.String()
-            schema["person_match"] = pl.String()   # A identity document with valid check digit, B document, C local number only
+            # A identity document with valid check digit, B document, C local number only
+            schema["person_match"] = pl.String()
         return schema | LINEAGE
 
     @cached_property

@@ -36,24 +36,24 @@ class RowCheck:
     event_order: bool = False
 
 
+FORMATS = {
+    "date": Text("日期,写作 YYYY-MM-DD", "a date written YYYY-MM-DD"),
+    "datetime": Text("日期时间,写作 YYYY-MM-DD HH:MM:SS", "a time written YYYY-MM-DD HH:MM:SS"),
+    "bool": Text("1(是)或 0(否)", "1 (yes) or 0 (no)"),
+    "int": Text("整数,不带单位和千分位", "a whole number without unit or separators"),
+    "text": Text("文本", "text"),
+}
+
+
 def format_text(column: Column) -> Text:
-    """How a value of the column is written."""
-    match column.kind:
-        case "date":
-            return Text("日期,写作 YYYY-MM-DD", "a date written YYYY-MM-DD")
-        case "datetime":
-            return Text("日期时间,写作 YYYY-MM-DD HH:MM:SS", "a time written YYYY-MM-DD HH:MM:SS")
-        case "bool":
-            return Text("1(是)或 0(否)", "1 (yes) or 0 (no)")
-        case "int":
-            return Text("整数,不带单位和千分位", "a whole number without unit or separators")
-        case "decimal":
-            p, s = column.size
-            return Text(f"数字,整数部分至多 {p - s} 位,小数至多 {s} 位,不带单位和千分位",
-                        f"a number of at most {p - s} digits and {s} decimals, without unit or separators")
-    if column.size:
+    """How a value of the column is written in the canonical form."""
+    if column.kind == "decimal":
+        p, s = column.size
+        return Text(f"数字,整数部分至多 {p - s} 位,小数至多 {s} 位,不带单位和千分位",
+                    f"a number of at most {p - s} digits and {s} decimals, without unit or separators")
+    if column.kind == "string" and column.size:
         return Text(f"文本,至多 {column.size[0]} 个字符", f"text of at most {column.size[0]} characters")
-    return Text("文本", "text")
+    return FORMATS["text" if column.kind == "string" else column.kind]
 
 
 def _codes(values: ValueSet) -> Text:

@@ -279,7 +279,8 @@ class DaysEqual(Template):
     def sql(self, dialect: Dialect) -> str:
         start, end = f"CAST({self.start} AS DATE)", f"CAST({self.end} AS DATE)"
         days = f"datediff('day', {start}, {end})" if dialect == "duckdb" else f"datediff({end}, {start})"
-        return f"GREATEST({days}, {self.minimum}) = {self.equals}"
+        # not GREATEST: it takes no notice of nulls, and unknown dates would count as the minimum
+        return f"CASE WHEN {days} < {self.minimum} THEN {self.minimum} ELSE {days} END = {self.equals}"
 
 
 class Identity(Template):
@@ -314,7 +315,7 @@ class IdCheckDigit(Identity):
         total = sum((body // 10 ** (16 - i) % 10 * w for i, w in enumerate(ID_WEIGHTS)), pl.lit(0, pl.Int64))
         last = pl.when(c.str.ends_with("X")).then(10).otherwise(c.str.slice(17, 1).cast(pl.Int64, strict=False))
         good = c.str.contains(ID_PATTERN) & ((total + last) % 11 == 1).fill_null(False)
-        return ~self._applies() | good
+        return ~self._applies() | c.is_null() | good
 
     def sql(self, dialect: Dialect) -> str:
         n = self.id_number

@@ -30,6 +30,7 @@ FOUND_LENGTH = 80                    # characters of a found value that a findin
 # an identity number or a mobile number that stands in some other column
 HIDDEN_NUMBERS = r"\b[0-9]{17}[0-9Xx]\b|\b1[3-9][0-9]{9}\b"
 
+TRUTH = {"1": True, "true": True, "0": False, "false": False}
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
 OFFSET = r"(Z|[+-][0-9]{2}:[0-9]{2})$"
@@ -70,7 +71,7 @@ def _parsed(column: Column) -> pl.Expr:
             shape = rf"{whole}(\.[0-9]{{0,{s}}}0*)?$"
             return pl.when(text.str.contains(shape)).then(text).cast(column.polars_type, strict=False)
         case "bool":
-            return text.replace_strict({"true": True, "1": True, "false": False, "0": False}, default=None, return_dtype=pl.Boolean)
+            return text.replace_strict(TRUTH, default=None, return_dtype=pl.Boolean)
         case "date":
             return pl.when(text.str.contains(DATE)).then(text).str.to_date("%Y-%m-%d", strict=False)
         case "datetime":
