@@ -88,6 +88,8 @@ class _Piece:
     digest: str | None
     bytes: int
     part: Part | None
+    sheet: str | None = None
+    physical_lines: int | None = None
     columns: tuple[str, ...] = ()
     extract: str | None = None
     refused: Refused | None = None
@@ -232,8 +234,8 @@ class _Load:
                         mark = (batch.sender, p.digest, p.extract)
                         p.seen = mark in seen
                     seen |= {(batch.sender, p.digest, p.extract) for p in mine}
-            if i in self.refused or all(p.seen for p in mine):
-                for p in mine:
+            for p in mine:
+                if i in self.refused or p.seen:
                     p.part = None
             self.progress.item(batch.batch_id, i not in self.refused)
 
@@ -253,8 +255,8 @@ class _Load:
                                       refused=error.within(file.path.name)))
             return
         for part in opened.parts:
-            piece = _Piece(i, file, order, opened.digest, opened.bytes, part, extract=part.extract,
-                           received=part.rows_received)
+            piece = _Piece(i, file, order, opened.digest, opened.bytes, part, part.sheet, part.physical_lines,
+                           extract=part.extract, received=part.rows_received)
             self.pieces.append(piece)
             try:
                 contract = self.contracts.get(part.extract)
@@ -524,7 +526,7 @@ class _Load:
     def _write_staged(self, good: pl.DataFrame, contract: Contract) -> None:
         lookup = {"_batch_id": [self.batches[p.batch].batch_id for p in self.pieces],
                   "_file_digest": [p.digest for p in self.pieces],
-                  "_sheet": [p.part.sheet if p.part else None for p in self.pieces]}
+                  "_sheet": [p.sheet for p in self.pieces]}
         good = good.sort("_event", "_piece", "_line_no", nulls_last=True)
         piece = good["_piece"]
         good = good.with_columns(*(pl.Series(k, v, dtype=pl.String).gather(piece).alias(k) for k, v in lookup.items()),
@@ -551,8 +553,7 @@ class _Load:
                     f"batch {batch.batch_id}, file {p.file.path.name}: {p.received} rows received, {p.staged} staged, "
                     f"{p.quarantined} quarantined, {p.duplicate} duplicate")
             files.append((self.load_id, batch.batch_id, batch.sender, batch.institution_code, p.extract,
-                          p.file.path.name, p.digest, p.part.sheet if p.part else None, p.bytes,
-                          p.part.physical_lines if p.part else None, p.received, p.staged, p.quarantined, p.duplicate,
+                          p.file.path.name, p.digest, p.sheet, p.bytes, p.physical_lines, p.received, p.staged, p.quarantined, p.duplicate,
                           state, *((reason.code, reason.zh, reason.en) if reason and refused else (None, None, None))))
         self.file_table = pl.DataFrame(files, schema=ledger.FILES, orient="row")
         rows = []
@@ -587,7 +588,7 @@ class _Load:
         place = {"batch_id": [b.batch_id for b in at], "sender": [b.sender for b in at],
                  "institution_code": [b.institution_code for b in at],
                  "file_name": [p.file.path.name for p in self.pieces], "file_digest": [p.digest for p in self.pieces],
-                 "sheet": [p.part.sheet if p.part else None for p in self.pieces]}
+                 "sheet": [p.sheet for p in self.pieces]}
         piece = rows["_piece"]
         first_day = pl.Series([b.period_from for b in at], dtype=pl.Date).gather(piece)
         rows = rows.with_columns(

@@ -366,7 +366,7 @@ def parse(parts: list[Part], profile: Profile) -> list[pl.DataFrame]:
         if not body:
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         return pl.read_csv(body, has_header=False, new_columns=names, infer_schema=False, separator=profile.delimiter,
-                           quote_char=profile.quote, eol_char="\n", rechunk=False)
+                           quote_char=profile.quote, eol_char="\n")
 
     whole = read(b"".join(p.body for p in parts))
     rows = [p.good_rows for p in parts]
