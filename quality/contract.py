@@ -137,7 +137,7 @@ class Due(Strict):
 
 
 class Purpose(Strict):
-    """The entry of the register of processing (PS-50): why an extract is collected, on what ground, for whom, how long."""
+    """The entry of the register of processing (PS-50): why it is collected, on what ground, for whom, how long."""
 
     zh: str
     en: str

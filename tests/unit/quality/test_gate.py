@@ -11,7 +11,24 @@ import pytest
 from quality.contract import Contract, load_contracts
 from quality.example import example_row
 from quality.row_checks import RowCheck, row_checks
-from quality.rules import Condition, Operand, good, good_sql
+from quality.rules import (
+    TEMPLATES,
+    Compare,
+    Condition,
+    CreditCheckDigit,
+    DaysEqual,
+    ExactlyOneOf,
+    Holds,
+    IdBirthDate,
+    IdCheckDigit,
+    IdSex,
+    Implies,
+    Operand,
+    ProductEquals,
+    SumEquals,
+    good,
+    good_sql,
+)
 from quality.schema import ContractError, cast, gate, pandera_schema
 
 RECEIVED = datetime(2025, 7, 1, 6)
@@ -62,51 +79,43 @@ def condition(contract: Contract, c: Condition, truth: bool) -> dict:
     return {c.column: hit if (c.in_ is not None) == truth else "~"}
 
 
+def implied(contract: Contract, statement: Implies) -> dict:
+    """The premises true, the first conclusion false."""
+    values = {}
+    for c in statement.if_:
+        values |= condition(contract, c, True)
+    return values | condition(contract, statement.then[0], False)
+
+
+BROKEN_COLUMN = {
+    "required": lambda column: None,
+    "type": lambda column: "~",
+    "values": lambda column: "~",
+    "pattern": lambda column: "~",
+    "length": lambda column: "长" * (column.size[0] + 1),
+    "min": lambda column: str(column.min - 1),
+    "max": lambda column: str(column.max + 1),
+}
+BROKEN_RULE = {
+    Compare: lambda contract, s: compared(contract, Condition(left=s.left, op=s.op, right=s.right), False),
+    Holds: lambda contract, s: condition(contract, s.test, False),
+    Implies: implied,
+    SumEquals: lambda contract, s: dict.fromkeys(s.terms + s.minus, "0") | {s.equals: "99999"},
+    ProductEquals: lambda contract, s: dict.fromkeys(s.factors, "2") | {s.equals: "99999"},
+    ExactlyOneOf: lambda contract, s: dict.fromkeys(s.of, "A1"),
+    DaysEqual: lambda contract, s: {s.equals: "99"},
+    IdCheckDigit: lambda contract, s: {s.id_number: "990326198503120017"},
+    IdBirthDate: lambda contract, s: {s.birth_date: "1986-03-12"},
+    IdSex: lambda contract, s: {s.sex_code: {"1": "2", "2": "1"}[example_row(contract)[s.sex_code]]},
+    CreditCheckDigit: lambda contract, s: {s.column: "12990326MB00000019"},
+}
+
+
 def broken_by(contract: Contract, check: RowCheck) -> dict:
     """Values that break the check when written into the example row."""
-    name, column, statement = check.columns[0], contract.by_name.get(check.columns[0]), check.statement
-    match check.kind:
-        case "required":
-            return {name: None}
-        case "type" | "values" | "pattern":
-            return {name: "~"}
-        case "length":
-            return {name: "长" * (column.size[0] + 1)}
-        case "min":
-            return {name: str(column.min - 1)}
-        case "max":
-            return {name: str(column.max + 1)}
-    match contract_rule(contract, check).template:
-        case "compare":
-            return compared(contract, Condition(left=statement.left, op=statement.op, right=statement.right), False)
-        case "holds":
-            return condition(contract, statement.test, False)
-        case "implies":
-            values = {}
-            for c in statement.if_:
-                values |= condition(contract, c, True)
-            return values | condition(contract, statement.then[0], False)
-        case "sum_equals":
-            return dict.fromkeys(statement.terms + statement.minus, "0") | {statement.equals: "99999"}
-        case "product_equals":
-            return dict.fromkeys(statement.factors, "2") | {statement.equals: "99999"}
-        case "exactly_one_of":
-            return dict.fromkeys(statement.of, "A1")
-        case "days_equal":
-            return {statement.equals: "99"}
-        case "id_check_digit":
-            return {statement.id_number: "99032619850312001" + "7"}
-        case "id_birth_date":
-            return {statement.birth_date: "1986-03-12"}
-        case "id_sex":
-            return {statement.sex_code: {"1": "2", "2": "1"}[example_row(contract)[statement.sex_code]]}
-        case "credit_check_digit":
-            return {statement.column: "12990326MB00000019"}
-    raise AssertionError(f"no planted value for {check.id}")
-
-
-def contract_rule(contract: Contract, check: RowCheck):
-    return next(r for r in contract.rules if f"{contract.name}.{r.id}" == check.id)
+    if check.kind != "rule":
+        return {check.columns[0]: BROKEN_COLUMN[check.kind](contract.by_name[check.columns[0]])}
+    return BROKEN_RULE[type(check.statement)](contract, check.statement)
 
 
 @cache
@@ -139,8 +148,14 @@ def test_one_planted_bad_value_of_each_kind_is_found(extract):
     assert set(result.bad_index) == errors
 
 
+def test_every_template_and_kind_is_planted_somewhere():
+    checks = [c for extract in EXTRACTS for c in planted(extract)[0]]
+    assert {c.kind for c in checks} == set(BROKEN_COLUMN) | {"rule"}
+    assert {type(c.statement) for c in checks if c.kind == "rule"} == set(TEMPLATES.values())
+
+
 @pytest.mark.parametrize("extract", EXTRACTS)
-def test_every_kind_of_check_occurs_and_has_texts(extract):
+def test_every_check_has_texts_in_both_languages(extract):
     for check in row_checks(CONTRACTS[extract]):
         for text in (check.expected, check.mend):
             assert text.zh and text.en, check.id
