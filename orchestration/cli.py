@@ -52,6 +52,7 @@ def county_generate(
 ) -> None:
     """Generate a county's extracts as its institutions would hand them over, with the truth beside them."""
     from data_samples.generate import generate
+
     from orchestration.progress import TerminalProgress
 
     console = _console()
@@ -68,14 +69,16 @@ def run(
     full_refresh: Annotated[bool, typer.Option(help="Build the warehouse anew into a new file.")] = False,
 ) -> None:
     """Do everything that is due: take files in, validate, build, test, publish. Running it twice does no work twice."""
-    from orchestration.pipeline import RunFailed, run as run_pipeline
+    from orchestration.pipeline import RunFailed
+    from orchestration.pipeline import run as run_pipeline
     from orchestration.progress import TerminalProgress
     from orchestration.runs import Busy
+    from orchestration.site import shanghai_clock
 
     settings, console = _settings(home, landing), _console()
     try:
         with TerminalProgress(console) as progress:
-            published = run_pipeline(settings, progress, started_at=datetime.now(), as_of=as_of, full=full_refresh)
+            published = run_pipeline(settings, progress, started_at=shanghai_clock(), as_of=as_of, full=full_refresh)
     except (RunFailed, Busy) as error:
         _stop(f"运行失败 | the run failed\n{error}")
     if published is None:
@@ -108,7 +111,7 @@ def serve(
     dagster: Annotated[bool, typer.Option(help="Bring up the Dagster UI and its daemon too.")] = True,
 ) -> None:
     """Bring up Superset and the Dagster UI, print their addresses and a login, stay until interrupted."""
-    from orchestration.serve import Servers, ServeFailed, bootstrap_dashboards, login
+    from orchestration.serve import ServeFailed, Servers, bootstrap_dashboards, login
 
     settings, console = _settings(home), _console()
     if not settings.paths.published.exists():

@@ -1,19 +1,16 @@
 """Everything that is due, in one process: what `xianjian run` and `make run` do."""
 
-import os
 from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 
-from ingestion import ledger
-from ingestion.landing import pending_fingerprint
 from orchestration import build as builds
 from orchestration.progress import Progress
 from orchestration.publish import Published, read_published
 from orchestration.runs import RunMeter, single_writer
-from orchestration.settings import Settings
-from orchestration.site import Site
+from orchestration.settings import Settings, exported
+from orchestration.site import Site, last_load, waiting_batches
 
 # Without these Dagster sends usage statistics and covers its page with a newsletter dialog.
 DAGSTER_YAML = """telemetry: {enabled: false}
@@ -34,15 +31,13 @@ def prepare_home(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     paths.home.chmod(0o700)
     (paths.dagster / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
-    os.environ.update(settings.environment())
 
 
-def due(settings: Settings, as_of: datetime | None) -> list[str]:
+def due(settings: Settings, now: datetime, as_of: datetime | None) -> list[str]:
     """The reasons for a run, empty when the published figures are what a run would publish."""
-    paths = settings.paths
-    published, newest = read_published(paths.published), ledger.last_load(paths.home)
+    published, newest = read_published(settings.paths.published), last_load(settings)
     reasons = []
-    if pending_fingerprint(paths.home, paths.landing, quiet_seconds=settings.quiet_seconds, as_of=as_of):
+    if waiting_batches(settings, now, as_of):
         reasons.append("有新批次 | new batches have landed")
     if published is None:
         reasons.append("尚未发布 | nothing is published yet")
@@ -64,13 +59,13 @@ def run(
     writes here, RunFailed with the reason when a stage failed.
     """
     prepare_home(settings)
-    with single_writer(settings.paths.home):
-        if not full and not due(settings, as_of):
+    with single_writer(settings.paths.home), exported(**settings.variables()):
+        if not full and not due(settings, started_at, as_of):
             return None
         from orchestration.definitions import build_defs
 
         meter = RunMeter(settings.paths.runs, started_at)
-        site = Site(settings, progress, meter, as_of, full)
+        site = Site(settings, lambda: started_at, progress, meter, as_of, full)
         try:
             with dg.DagsterInstance.get() as instance:
                 result = build_defs(site).get_job_def("nightly").execute_in_process(
@@ -104,6 +99,9 @@ def _cause(error: object) -> str:
 
 def demonstration_keys(folder: Path) -> bool:
     """Create the keys of a demonstration when there are none; True when they were made now."""
-    from ingestion.identity import KeyRing
+    from ingestion.identity import create_keys
 
-    return KeyRing.create_if_absent(folder)
+    if folder.exists() and any(folder.iterdir()):
+        return False
+    create_keys(folder)
+    return True

@@ -16,7 +16,7 @@ class Progress(Protocol):
 
     def stage(self, label: str, total: int | None = None) -> None: ...
 
-    def item(self, label: str = "") -> None: ...
+    def item(self, label: str = "", ok: bool = True) -> None: ...
 
 
 class TerminalProgress:
@@ -48,7 +48,9 @@ class TerminalProgress:
         if not self._bar.live.is_started or not self._bar.console.is_terminal:
             self._bar.console.print(f"• {label}" + (f" ({total})" if total is not None else ""))
 
-    def item(self, label: str = "") -> None:
+    def item(self, label: str = "", ok: bool = True) -> None:
+        if not ok:
+            self._bar.console.print(f"  ✗ {label}")
         if self._task is not None:
             self._bar.update(self._task, advance=1, last=label[:60])
 
@@ -63,7 +65,9 @@ class LogProgress:
         self._label, self._total, self._done = label, total, 0
         self._log.info("%s: %s items", label, "?" if total is None else total)
 
-    def item(self, label: str = "") -> None:
+    def item(self, label: str = "", ok: bool = True) -> None:
         self._done += 1
+        if not ok:
+            self._log.warning("%s: %s did not get through", self._label, label)
         if self._total and self._done * 10 // self._total != (self._done - 1) * 10 // self._total:
             self._log.info("%s: %d of %d", self._label, self._done, self._total)

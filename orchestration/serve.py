@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
@@ -106,10 +107,8 @@ class Servers:
         for _name, child in self._children:
             _signal_group(child, signal.SIGTERM)
         for _name, child in self._children:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 child.wait(15)
-            except subprocess.TimeoutExpired:
-                pass
             # Dagster's code server outlives its parent's SIGTERM; the group is what ends it.
             _signal_group(child, signal.SIGKILL)
             child.wait()
@@ -146,7 +145,5 @@ class Servers:
 
 
 def _signal_group(child: subprocess.Popen, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, number)
-    except ProcessLookupError:
-        pass

@@ -4,6 +4,8 @@ Put here: every knob of the installation with its default. Nothing else in the c
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -77,7 +79,11 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The environment of child processes that run under these settings (dbt, Dagster, Superset)."""
-        return os.environ | {
+        return os.environ | self.variables()
+
+    def variables(self) -> dict[str, str]:
+        """What these settings add to the environment."""
+        return {
             "XIANJIAN_HOME": str(self.paths.home),
             "XIANJIAN_LANDING": str(self.paths.landing),
             "XIANJIAN_KEY_DIR": str(self.paths.keys),
@@ -88,6 +94,21 @@ class Settings(BaseSettings):
             "DBT_LOG_PATH": str(self.paths.home / "dbt" / "logs"),
             "DBT_PROFILES_DIR": str(REPOSITORY / "dbt_project"),
         }
+
+
+@contextmanager
+def exported(**variables: str) -> Iterator[None]:
+    """Set variables for the libraries and child processes that read them, while the block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class Paths(BaseModel):

@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from ingestion import ledger
 from orchestration import build as builds
 from orchestration.publish import publish, read_published
-from orchestration.site import RETRY, WRITER, Site, failure
+from orchestration.site import RETRY, WRITER, Site, failure, last_load
 
 PUBLISHED = dg.AssetKey("published")
 DASHBOARDS = {"D02": "医疗费用监测 | Medical cost monitoring", "D14": "数据质量、上报与数据使用 | Data quality and submission"}
@@ -25,7 +24,7 @@ def serving_assets(site: Site, warehouse: dg.AssetsDefinition) -> list[dg.Assets
         site.progress.stage("发布 | publish", 1)
         with site.stage("publish") as size:
             now = publish(settings.paths.build / build.path.name, settings.paths.published,
-                          load_id=ledger.last_load(settings.paths.home), code=build.code, as_of=build.as_of,
+                          load_id=last_load(settings), code=build.code, as_of=build.as_of,
                           keep=settings.keep_published)
             size |= {"bytes": now.path.stat().st_size, "rows": now.rows}
         site.progress.item(now.path.name)
@@ -45,7 +44,7 @@ def serving_checks(site: Site) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(asset=PUBLISHED, description="已发布版本可读、非空且与最新入库一致 | The version that readers open is whole, not empty and of the newest load")
     def readable() -> dg.AssetCheckResult:
         now = read_published(site.settings.paths.published)
-        newest = ledger.last_load(site.settings.paths.home)
+        newest = last_load(site.settings)
         ok = now is not None and now.rows > 0 and now.load_id == newest
         return dg.AssetCheckResult(passed=ok, metadata={"version": now.version if now else 0, "rows": now.rows if now else 0})
 

@@ -10,11 +10,10 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from ingestion import ledger
 from orchestration import build as builds
 from orchestration.assets.ingestion import LEDGER, QUARANTINE, staged_key
-from orchestration.settings import REPOSITORY
-from orchestration.site import RETRY, WRITER, Site, failure
+from orchestration.settings import REPOSITORY, exported
+from orchestration.site import RETRY, WRITER, Site, failure, last_load
 
 PROJECT_DIR = REPOSITORY / "dbt_project"
 
@@ -73,9 +72,9 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
         site.progress.stage("星型模型与集市 | star schema and marts", total)
         as_of = site.as_of.isoformat(sep=" ") if site.as_of else None
         build, empty = builds.begin(settings.paths.build, builds.code_digest(), as_of, full=site.full_build)
-        variables = {"load_id": ledger.last_load(settings.paths.home)} | ({"as_of": as_of} if as_of else {})
+        variables = {"load_id": last_load(settings)} | ({"as_of": as_of} if as_of else {})
         dbt = DbtCliResource(project_dir=project, dbt_executable=str(dbt_executable()))
-        with site.stage("dbt build") as size, _environment(XIANJIAN_DUCKDB=str(build.path)):
+        with site.stage("dbt build") as size, exported(XIANJIAN_DUCKDB=str(build.path)):
             run = dbt.cli(["build", "--exclude", "resource_type:unit_test", "--vars", json.dumps(variables)],
                           context=context)
             try:
@@ -106,25 +105,3 @@ def _failed(run: DbtCliInvocation) -> str:
     except FileNotFoundError:
         return "dbt"
     return ", ".join(r["unique_id"].split(".", 2)[2] for r in results if r["status"] in ("error", "fail")) or "dbt"
-
-
-class _environment:
-    """Set variables for child processes while the block runs."""
-
-    def __init__(self, **values: str) -> None:
-        self._values = values
-
-    def __enter__(self) -> None:
-        import os
-
-        self._before = {k: os.environ.get(k) for k in self._values}
-        os.environ.update(self._values)
-
-    def __exit__(self, *_: object) -> None:
-        import os
-
-        for key, value in self._before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
