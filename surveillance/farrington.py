@@ -6,7 +6,7 @@ from the papers (marked "as implemented" below), so that results can be compared
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -26,6 +26,18 @@ class Layout:
     rows: np.ndarray
     group: np.ndarray
     time: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a baseline is fitted; ``flexible`` chooses how the standard errors are formed (see _fit)."""
+
+    groups: int
+    trend: bool
+    p_threshold: float
+    reweight: bool
+    weights_threshold: float
+    flexible: bool
 
 
 def farrington_flexible(
@@ -70,26 +82,62 @@ def farrington_flexible(
     """
     if threshold_method not in ("delta", "nbPlugin", "muan"):
         raise ValueError(f"unknown threshold_method {threshold_method!r}")
-    if power_transform not in POWER:
-        raise ValueError(f"unknown power_transform {power_transform!r}")
-    if not 0 < alpha < 1:
-        raise ValueError("alpha must lie between 0 and 1")
+    _check(alpha, power_transform)
     y = as_counts(counts)
     points = as_timepoints(timepoints, len(y))
     past = w if past_weeks_not_included is None else past_weeks_not_included
     log_population = None if population is None else np.log(as_counts(population))
     if log_population is not None and log_population.shape != y.shape:
         raise ValueError("population must have the shape of counts")
-    estimates = _estimate(
-        y, points, log_population, _layouts(len(y), points, dates, weeks_per_year, b, w, no_periods, past),
-        no_periods, trend and b >= 3, p_threshold_trend, _anscombe_weights if reweight else None, weights_threshold,
-    )
+    rule = Rule(no_periods, trend and b >= 3, p_threshold_trend, reweight, weights_threshold, flexible=True)
+    layouts = _layouts(len(y), points, dates, weeks_per_year, b, w, no_periods, past)
+    estimates = _estimate(y, points, log_population, layouts, rule)
     limit, score, p_value, expected = _limits(y[points], estimates, threshold_method, POWER[power_transform], alpha)
     return judge(
         y[points], points, limit, expected, score, (score > 1) & (y[points] > 0),
         abstains=recent_cases(y, points, limit54[1]) < limit54[0],
         p_value=p_value, dispersion=estimates["dispersion"], trend=estimates["trend"],
     )
+
+
+def farrington(
+    counts,
+    weeks_per_year: int = 52,
+    b: int = 5,
+    w: int = 3,
+    alpha: float = 0.05,
+    limit54: tuple[int, int] = (5, 4),
+    dates=None,
+    timepoints=None,
+    *,
+    reweight: bool = True,
+    trend: bool = True,
+    power_transform: str = "2/3",
+) -> Detection:
+    """Classic Farrington: quasi-Poisson regression on +-w weeks of b past years (Farrington 1996, sec. 3).
+
+    Arguments and result as in farrington_flexible; differences: residuals are weighted down above 1, the trend must be
+    significant at 5 %, the limit is the upper end of a *two-sided* prediction interval at ``alpha`` with the dispersion
+    (at least 1) as scale. As implemented, the limit is 0 where the state is TOO_FEW_CASES.
+    """
+    _check(alpha, power_transform)
+    y = as_counts(counts)
+    points = as_timepoints(timepoints, len(y))
+    rule = Rule(1, trend and b >= 3, 0.05, reweight, weights_threshold=1.0, flexible=False)
+    estimates = _estimate(y, points, None, _layouts(len(y), points, dates, weeks_per_year, b, w, 1, w), rule)
+    limit, score, p_value, expected = _limits(y[points], estimates, "delta", POWER[power_transform], alpha / 2)
+    return judge(
+        y[points], points, limit, expected, score, (score > 1) & (y[points] > 0),
+        abstains=recent_cases(y, points, limit54[1]) < limit54[0], limit_when_abstaining=0.0,
+        p_value=p_value, dispersion=estimates["dispersion"], trend=estimates["trend"],
+    )
+
+
+def _check(alpha, power_transform):
+    if power_transform not in POWER:
+        raise ValueError(f"unknown power_transform {power_transform!r}")
+    if not 0 < alpha < 1:
+        raise ValueError("alpha must lie between 0 and 1")
 
 
 def recent_cases(y: np.ndarray, points: np.ndarray, weeks: int) -> np.ndarray:
@@ -163,7 +211,7 @@ def _layout(references: np.ndarray, half: int, periods: int, past: int) -> Layou
     return Layout(rows[kept], group[kept], rows[kept].astype(float))
 
 
-def _estimate(y, points, log_population, layouts, groups, trend, p_threshold, weigh, weights_threshold):
+def _estimate(y, points, log_population, layouts, rule):
     """Expectation, dispersion, trend and standard error of every timepoint and series, each (timepoint, series)."""
     shape = (len(points), y.shape[1])
     out = {name: np.full(shape, np.nan) for name in ("log_mean", "dispersion", "trend", "error")}
@@ -180,69 +228,68 @@ def _estimate(y, points, log_population, layouts, groups, trend, p_threshold, we
             offset = offset_now = None
             if offset_by_series is not None:
                 offset, offset_now = offset_by_series[cells], offset_by_series[series, at]
-            fitted = _fit_chunk(by_series[cells], layout, groups, trend, p_threshold, weigh, weights_threshold,
-                                offset, offset_now)
-            for name, values in fitted.items():
+            for name, values in _fit_chunk(by_series[cells], layout, rule, offset, offset_now).items():
                 flat[name][chunk] = values
     return out
 
 
-def _fit_chunk(y, layout, groups, trend, p_threshold, weigh, weights_threshold, offset, offset_now):
+def _fit_chunk(y, layout, rule, offset, offset_now):
     """Estimates for a batch that shares a layout; the trend is dropped where the trend rule rejects it."""
     present = ~np.isnan(y)
     y = np.where(present, y, 0.0)
     if offset is not None:
         present &= np.isfinite(offset)
         offset = np.where(present, offset, 0.0)
-    estimate = _fit(y, present, layout, groups, trend, weigh, weights_threshold, offset, offset_now)
-    if not trend:
-        return estimate[0]
-    values, trend_p = estimate
-    with np.errstate(over="ignore"):
+    values, trend_p = _fit(y, present, layout, rule, offset, offset_now)
+    if not rule.trend:
+        return values
+    with np.errstate(over="ignore"):  # an expectation that overflows exceeds every count, as it should
         no_extrapolation = np.exp(values["log_mean"]) <= y.max(axis=1)
     # A threshold of 1 means "always": a slope of exactly zero has p = 1, and rounding must not decide.
-    rejected = ~(((trend_p < p_threshold) | (p_threshold >= 1)) & no_extrapolation)
+    rejected = ~(((trend_p < rule.p_threshold) | (rule.p_threshold >= 1)) & no_extrapolation)
     if rejected.any():
         plain, _ = _fit(
-            y[rejected], present[rejected], layout, groups, False, weigh, weights_threshold,
+            y[rejected], present[rejected], layout, replace(rule, trend=False),
             None if offset is None else offset[rejected], None if offset_now is None else offset_now[rejected],
         )
-        for name in values:
-            values[name][rejected] = plain[name]
+        for name, value in values.items():
+            value[rejected] = plain[name]
     return values
 
 
-def _fit(y, present, layout, groups, trend, weigh, weights_threshold, offset, offset_now):
+def _fit(y, present, layout, rule, offset, offset_now):
+    """Estimates of every problem in a batch, and the p-value of its trend (1 where there is none)."""
     weights = present.astype(float)
-    observations = present.sum(axis=1)
-    occupied = weights @ np.eye(groups)[layout.group] > 0
-    freedom = observations - occupied.sum(axis=1) - trend
-    fit = fit_groups(y, weights, layout.group, groups, layout.time, trend, offset)
+    occupied = weights @ np.eye(rule.groups)[layout.group] > 0
+    freedom = present.sum(axis=1) - occupied.sum(axis=1) - rule.trend
+    fit = fit_groups(y, weights, layout.group, rule.groups, layout.time, rule.trend, offset)
     dispersion = _mean_square(fit.working, y, fit.mean, freedom)
-    error_dispersion = dispersion
     converged = fit.converged
-    if weigh is not None:
-        weights = weigh(y, present, fit, layout, np.maximum(dispersion, 1), weights_threshold)
-        fit = fit_groups(y, weights, layout.group, groups, layout.time, trend, offset)
+    trend_dispersion = dispersion
+    if rule.reweight:
+        weights = _anscombe_weights(y, present, fit, layout, np.maximum(dispersion, 1), rule.weights_threshold)
+        fit = fit_groups(y, weights, layout.group, rule.groups, layout.time, rule.trend, offset)
         dispersion = _mean_square(fit.working, y, fit.mean, freedom)
-        # as implemented: prior weights stand in for the working weights in the standard error
-        error_dispersion = _mean_square(weights, y, fit.mean, freedom)
         converged = converged & fit.converged
-    log_mean, factor = fit.predict(groups - 1, 0.0)
+        # as implemented (flexible): prior weights stand in for the working weights in the standard errors
+        trend_dispersion = _mean_square(weights, y, fit.mean, freedom) if rule.flexible else dispersion
+    error_dispersion = trend_dispersion if rule.flexible else np.maximum(dispersion, 1)
+    log_mean, factor = fit.predict(rule.groups - 1, 0.0)
     if offset_now is not None:
         log_mean = log_mean + offset_now
     usable = converged & (freedom > 0) & occupied[:, -1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(error_dispersion * factor)
-        t = np.abs(fit.slope) / np.sqrt(error_dispersion / fit.slope_information)
-        trend_p = 2 * special.stdtr(np.maximum(freedom, 1), -t) if trend else np.ones(len(y))
+    trend_p = np.ones(len(y))
+    if rule.trend:
+        known = usable & (fit.slope_information > 0) & (trend_dispersion > 0)
+        error = np.sqrt(trend_dispersion[known] / fit.slope_information[known])
+        trend_p[known] = 2 * special.stdtr(freedom[known], -np.abs(fit.slope[known]) / error)
     values = {
         "log_mean": log_mean,
         "dispersion": np.maximum(dispersion, 1.0),
-        "trend": fit.slope if trend else np.full(len(y), np.nan),
-        "error": error,
+        "trend": fit.slope if rule.trend else np.full(len(y), np.nan),
+        "error": np.sqrt(error_dispersion * factor),
     }
-    return {name: np.where(usable, value, np.nan) for name, value in values.items()}, np.where(usable, trend_p, 1.0)
+    return {name: np.where(usable, value, np.nan) for name, value in values.items()}, trend_p
 
 
 def _mean_square(weights, y, mean, freedom):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 MAX_STEPS = 25
 TOLERANCE = 1e-8
@@ -133,6 +134,142 @@ def fit_groups(
     centre, spread = _centre(information, groups, trend)
     converged &= total > 0
     return GroupFit(level, slope, mean, working, information[:, :groups], centre, spread, converged)
+
+
+@dataclass(frozen=True)
+class DesignFit:
+    """Fits of P problems with q columns: ``coefficients`` (P, q), ``mean`` and ``working`` weights (P, n),
+    ``covariance`` (P, q, q) = inverse information at dispersion 1, ``converged`` (P,)."""
+
+    coefficients: np.ndarray
+    mean: np.ndarray
+    working: np.ndarray
+    covariance: np.ndarray
+    converged: np.ndarray
+
+
+def fit_design(
+    counts: np.ndarray, weights: np.ndarray, design: np.ndarray, shape: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+) -> DesignFit:
+    """Fit log mean = design @ coefficients, design (n, q) shared by all problems; counts and weights (P, n).
+
+    ``shape`` (P,) makes it negative binomial with variance mean + shape x mean^2 (0 or None: Poisson).
+    ``start`` (P, n) are starting means. Raises LinAlgError if the design is collinear on the weighted observations.
+    """
+    y, omega = counts, weights
+    width = design.shape[1]
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    alpha = np.zeros(len(y)) if shape is None else shape
+    mu = y + 0.1 if start is None else start
+    log_y = np.log(np.where(y > 0, y, 1.0))
+    deviance = _negbin_deviance(y, omega, log_y, mu, alpha)
+    out = DesignFit(
+        np.zeros((len(y), width)), np.empty_like(mu), np.empty_like(mu), np.empty((len(y), width, width)),
+        np.zeros(len(y), dtype=bool),
+    )
+    active = np.arange(len(y))
+    beta = None
+    for step in range(MAX_STEPS):
+        used = omega * mu / (1 + alpha[:, None] * mu)
+        information = (used @ products).reshape(-1, width, width)
+        pull = used * (y / mu - 1) if beta is not None else used * (np.log(mu) + y / mu - 1)
+        move = np.linalg.solve(information, (pull @ design)[:, :, None])[:, :, 0]
+        old, beta = beta, move if beta is None else beta + move
+        mu, new = _means(beta, design, y, omega, log_y, alpha)
+        for _ in range(MAX_STEPS):
+            wild = ~np.isfinite(new)
+            if old is None or not wild.any():
+                break
+            beta = np.where(wild[:, None], (beta + old) / 2, beta)
+            mu, new = _means(beta, design, y, omega, log_y, alpha)
+        done = np.abs(new - deviance) < TOLERANCE * (np.abs(new) + 0.1)
+        deviance = new
+        store = np.ones(len(active), dtype=bool) if step == MAX_STEPS - 1 else done
+        if store.any():
+            at = active[store]
+            out.coefficients[at], out.mean[at], out.working[at] = beta[store], mu[store], used[store]
+            out.covariance[at], out.converged[at] = np.linalg.inv(information[store]), done[store]
+            keep = ~store
+            if not keep.any():
+                break
+            active, y, omega, log_y, alpha = active[keep], y[keep], omega[keep], log_y[keep], alpha[keep]
+            mu, beta, deviance = mu[keep], beta[keep], deviance[keep]
+    return out
+
+
+def fit_negative_binomial(counts: np.ndarray, weights: np.ndarray, design: np.ndarray) -> tuple[DesignFit, np.ndarray]:
+    """Maximum-likelihood negative binomial regression: (fit, shape) with variance mean + shape x mean^2.
+
+    Alternates the regression and the shape (Venables & Ripley 2002, sec. 7.4, with its stopping rules). Where the counts
+    scatter no more than Poisson the shape is 0 and the fit is the Poisson one. Weights must be 0 or 1.
+    """
+    fit = fit_design(counts, weights, design)
+    mean = fit.mean
+    theta = _size_estimate(counts, weights, mean)
+    freedom = np.maximum(weights.sum(axis=1) - design.shape[1], 1)
+    scale = np.sqrt(2 * freedom)
+    loglik = _negbin_loglik(counts, weights, mean, theta)
+    settled = ~np.isfinite(theta)
+    result, size = fit, np.where(np.isfinite(theta), theta, np.inf)
+    for _ in range(MAX_STEPS):
+        at = np.flatnonzero(~settled)
+        if not len(at):
+            break
+        step = fit_design(counts[at], weights[at], design, 1 / size[at], mean[at])
+        new = _size_estimate(counts[at], weights[at], mean[at])
+        likelihood = _negbin_loglik(counts[at], weights[at], step.mean, new)
+        change = np.abs(loglik[at] - likelihood) / scale[at] + np.abs(new - size[at])
+        for name in ("coefficients", "mean", "working", "covariance", "converged"):
+            getattr(result, name)[at] = getattr(step, name)
+        mean = result.mean
+        size[at], loglik[at] = new, likelihood
+        settled[at] = ~(change > TOLERANCE)
+    return result, np.where(np.isfinite(size), 1 / size, 0.0)
+
+
+def _size_estimate(y, weights, mean):
+    """Newton's method for the negative-binomial size at given means; infinite where there is no over-dispersion."""
+    used = weights > 0
+    size = used.sum(axis=1) / np.einsum("ij,ij->i", weights, (y / mean - 1) ** 2)
+    moving = np.ones(len(size), dtype=bool)
+    for _ in range(MAX_STEPS - 1):
+        th = np.abs(size)[:, None]
+        ratio = (y + th) / (mean + th)
+        score = special.digamma(th + y) - special.digamma(th) + np.log(th) + 1 - np.log(th + mean) - ratio
+        info = (
+            special.polygamma(1, th) - special.polygamma(1, th + y) - 1 / th + 2 / (mean + th) - ratio / (mean + th)
+        )
+        change = (weights * score).sum(axis=1) / (weights * info).sum(axis=1)
+        size = np.where(moving, th[:, 0] + change, size)
+        moving &= np.abs(change) > np.finfo(float).eps ** 0.25
+        if not moving.any():
+            break
+    return np.where((size > 0) & (size < 1e6) & ~moving, size, np.inf)
+
+
+def _negbin_loglik(y, weights, mean, size):
+    th = np.where(np.isfinite(size), size, 1e6)[:, None]
+    value = (
+        special.gammaln(th + y) - special.gammaln(th) - special.gammaln(y + 1)
+        + th * np.log(th) + special.xlogy(y, mean) - (th + y) * np.log(th + mean)
+    )
+    return (weights * value).sum(axis=1)
+
+
+def _means(beta, design, y, omega, log_y, alpha):
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow is seen in the deviance and halved away
+        mu = np.maximum(np.exp(beta @ design.T), SMALLEST_MEAN)
+        return mu, _negbin_deviance(y, omega, log_y, mu, alpha)
+
+
+def _negbin_deviance(y, omega, log_y, mu, alpha):
+    """Deviance per problem; alpha = 0 is Poisson."""
+    shape = alpha[:, None]
+    curved = np.where(shape > 0, shape, 1.0)
+    shrink = np.where(shape > 0, np.log1p(curved * mu) - np.log1p(curved * y), 0.0)
+    gap = np.where(shape > 0, (y + 1 / curved) * shrink, mu - y)
+    return 2 * np.einsum("ij,ij->i", omega, y * (log_y - np.log(mu)) + gap)
 
 
 def _deviance(y, omega, log_y, eta, mu):

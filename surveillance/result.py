@@ -48,6 +48,7 @@ def judge(
     exceeds: np.ndarray,
     enough: np.ndarray | bool = True,
     abstains: np.ndarray | bool = False,
+    limit_when_abstaining: float = np.nan,
     **estimates: np.ndarray,
 ) -> Detection:
     """Detection from a limit and the comparison ``exceeds``, states filled in the one order used everywhere.
@@ -65,7 +66,7 @@ def judge(
     silent = state > State.ALARM
     return Detection(
         timepoints=timepoints,
-        limit=np.where(silent, np.nan, limit),
+        limit=np.where(silent, np.where(state == State.TOO_FEW_CASES, limit_when_abstaining, np.nan), limit),
         expected=np.where(silent, np.nan, expected),
         score=np.where(silent, np.nan, score),
         alarm=state == State.ALARM,
