@@ -35,8 +35,9 @@ MOBILE_TEXT = r"(?-u:\b)1[3-9][0-9]{9}(?-u:\b)"
 HIDDEN = "***"
 
 
-class KeyProblem(Exception):
-    """A key is missing or not kept as PS-04 asks; the message says what to do and never shows a key."""
+class KeysUnusable(Exception):
+    """A key is missing or not kept as PS-04 asks. The message says what to do in Chinese and English, separated by
+    ` | `, and never shows a key."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,32 @@ class KeyRing:
     pseudonym: str = field(repr=False)
     vault: bytes = field(repr=False)
 
+    @classmethod
+    def load(cls, directory: Path) -> "KeyRing":
+        """The keys of a directory. Raises KeysUnusable when one is missing, short, or open to others."""
+        if directory.is_dir() and stat.S_IMODE(directory.stat().st_mode) & 0o077:
+            raise KeysUnusable(f"密钥目录 {directory} 对他人开放:请 chmod 700 | "
+                               f"the key directory {directory} is open to others: chmod 700 it")
+        pseudonym, vault = (_read_key(directory / name) for name in KEY_FILES)
+        if pseudonym == vault:
+            raise KeysUnusable("假名密钥与保险库密钥相同:请分别重新生成 | "
+                               "the pseudonym key and the vault key are the same: make them anew, each by itself")
+        return cls(pseudonym, bytes.fromhex(vault))
 
-def create_keys(directory: Path) -> None:
-    """Make the keys that are missing, readable by their owner only. Existing keys are left alone."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in KEY_FILES:
-        try:
-            handle = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            continue
-        with os.fdopen(handle, "w") as f:
-            f.write(secrets.token_hex(32) + "\n")
+    @staticmethod
+    def create_if_absent(directory: Path) -> bool:
+        """Make random keys, readable by their owner only; True when they were made now. Nothing is overwritten."""
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        made = False
+        for name in KEY_FILES:
+            try:
+                handle = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                continue
+            with os.fdopen(handle, "w") as f:
+                f.write(secrets.token_hex(32) + "\n")
+            made = True
+        return made
 
 
 def _read_key(path: Path) -> str:
@@ -64,29 +80,25 @@ def _read_key(path: Path) -> str:
         state = path.stat()
         text = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
-        raise KeyProblem(f"key {path} is missing: restore it from its custodians, or for a demonstration make one") from None
+        raise KeysUnusable(f"缺少密钥 {path}:请由保管人恢复(演示环境可由 make run 生成) | "
+                           f"key {path} is missing: let its custodians restore it (`make run` makes one for a "
+                           "demonstration)") from None
     except (OSError, UnicodeDecodeError):
-        raise KeyProblem(f"key {path} cannot be read as 64 hex digits: see its owner and mode (0600)") from None
-    if stat.S_IMODE(state.st_mode) & 0o077:
-        raise KeyProblem(f"key {path} may be read by others (mode {stat.S_IMODE(state.st_mode):04o}): chmod 600 it, and "
-                         "if others could have read it, replace it")
+        raise KeysUnusable(f"密钥 {path} 无法读取:请检查属主与权限(0600) | "
+                           f"key {path} cannot be read: see its owner and mode (0600)") from None
+    mode = stat.S_IMODE(state.st_mode)
+    if mode & 0o077:
+        raise KeysUnusable(f"密钥 {path} 对他人可读(权限 {mode:04o}):请 chmod 600;如已被他人读取,请更换 | "
+                           f"key {path} is open to others (mode {mode:04o}): chmod 600 it, and if others could have "
+                           "read it, replace it")
     if state.st_uid != os.geteuid():
-        raise KeyProblem(f"key {path} belongs to another user: run as its owner")
+        raise KeysUnusable(f"密钥 {path} 属于其他用户:请以其属主运行 | key {path} belongs to another user: run as its owner")
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise KeyProblem(f"key {path} must be 64 lower-case hex digits (256 bits), it has {len(text)} characters")
+        raise KeysUnusable(f"密钥 {path} 应为 64 位十六进制(256 位),现有 {len(text)} 个字符 | "
+                           f"key {path} must be 64 lower-case hex digits (256 bits), it has {len(text)} characters")
     if len(set(text)) < 8:
-        raise KeyProblem(f"key {path} is not random: make a new one")
+        raise KeysUnusable(f"密钥 {path} 不是随机生成:请重新生成 | key {path} is not random: make a new one")
     return text
-
-
-def load_keys(directory: Path) -> KeyRing:
-    """The keys of a directory. Raises KeyProblem when one is missing, short, or open to others."""
-    if directory.is_dir() and stat.S_IMODE(directory.stat().st_mode) & 0o077:
-        raise KeyProblem(f"key directory {directory} is open to others: chmod 700 it")
-    pseudonym, vault = (_read_key(directory / name) for name in KEY_FILES)
-    if pseudonym == vault:
-        raise KeyProblem("the pseudonym key and the vault key are the same: make them anew, each by itself")
-    return KeyRing(pseudonym, bytes.fromhex(vault))
 
 
 # --- pseudonyms ------------------------------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ingestion.profile import Profile
+from ingestion import ledger
+from ingestion.ledger import Known
+from ingestion.profile import Profile, load_profiles
 from ingestion.readers import digest_of
 from ingestion.refusal import Refused
 from quality.contract import TIMEZONE
@@ -100,15 +102,6 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the ledger already holds: identities of batches, and the stamps by which they are skipped unread."""
-
-    stamps: frozenset[tuple[str, int, int]] = frozenset()
-    digests: frozenset[tuple[str, str]] = frozenset()           # (batch id, digest)
-    accepted: frozenset[str] = frozenset()                      # batch ids taken, or recognised as sent before
-
-
-@dataclass(frozen=True)
 class Pending:
     """What a look at the landing zone found."""
 
@@ -127,18 +120,25 @@ def _mtime(stamp: int) -> dt.datetime:
 
 
 def read_senders(landing: Path) -> dict[str, str]:
-    """Sender to profile name, from senders.csv. Raises ValueError naming the line that is wrong."""
+    """Sender to profile name, from senders.csv; none while the landing zone has no sender's folder either.
+
+    Raises ValueError naming the line that is wrong.
+    """
     path = landing / "senders.csv"
     if not path.exists():
-        raise ValueError(f"{path.name} is missing in the landing zone: list sender_code,profile,name there")
+        if landing.is_dir() and any(e.is_dir() for e in os.scandir(landing)):
+            raise ValueError("上报目录缺少 senders.csv:请列出 sender_code,profile,name | "
+                             "senders.csv is missing in the landing zone: list sender_code,profile,name there")
+        return {}
     senders: dict[str, str] = {}
     with path.open(encoding="utf-8-sig", newline="") as f:
         reader = csv.DictReader(f)
         if missing := {"sender_code", "profile"} - set(reader.fieldnames or ()):
-            raise ValueError(f"{path.name}: columns missing: {', '.join(sorted(missing))}")
+            raise ValueError(f"senders.csv 缺少列 | columns missing in senders.csv: {', '.join(sorted(missing))}")
         for row in reader:
             if row["sender_code"] in senders:
-                raise ValueError(f"{path.name} line {reader.line_num}: sender {row['sender_code']} is listed twice")
+                raise ValueError(f"senders.csv 第 {reader.line_num} 行重复 | line {reader.line_num} of senders.csv: sender "
+                                 f"{row['sender_code']} is listed twice")
             senders[row["sender_code"]] = row["profile"]
     return senders
 
@@ -158,6 +158,11 @@ def _safe_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.\-]", "_", text)[:80]
 
 
+def _id_reused(batch_id: str) -> Refused:
+    return Refused("batch_id_reused", f"批次号 {batch_id} 已用于其他内容,请换新批次号",
+                   f"batch id {batch_id} was used for other content; send it under a new id")
+
+
 class _Look:
     def __init__(self, landing: Path, senders: dict[str, str], profiles: dict[str, Profile], known: Known,
                  quiet_seconds: float, now: dt.datetime | None) -> None:
@@ -168,6 +173,8 @@ class _Look:
         self.taken: dict[str, str] = {}                          # loose batch ids given out in this look
 
     def batches(self) -> Iterator[Batch]:
+        if not self.landing.is_dir():
+            return
         for sender in sorted(e.name for e in os.scandir(self.landing) if e.is_dir()):
             folder = self.landing / sender
             for entry in sorted(os.scandir(folder), key=lambda e: e.name):
@@ -255,8 +262,7 @@ class _Look:
             self.skipped += 1
             return None
         if manifest.batch_id in self.known.accepted:
-            problem = problem or Refused("batch_id_reused", f"批次号 {manifest.batch_id} 已用于其他内容,请换新批次号",
-                                         f"batch id {manifest.batch_id} was used for other content; send it under a new id")
+            problem = problem or _id_reused(manifest.batch_id)
         return Batch(manifest.batch_id, sender, place, stamp, digest, received, wall_time(manifest.extracted_at),
                      manifest.period.from_, manifest.period.to, self.senders.get(sender), manifest.source_system,
                      manifest.schema_version, tuple(files), problem, size, _text_bytes(profile, size))
@@ -320,4 +326,24 @@ def look(landing: Path, profiles: dict[str, Profile], known: Known, *, as_of: dt
     limit = wall_time(as_of) if as_of else None
     found = [b for b in eye.batches() if limit is None or b.received_at <= limit]
     found.sort(key=lambda b: (b.received_at, b.batch_id, b.landing_path))
-    return Pending(tuple(found), tuple(eye.waiting), eye.skipped)
+    first: dict[str, Batch] = {}
+    new = []
+    for b in found:                                          # one batch id in two folders
+        if b.batch_id not in first:
+            first[b.batch_id] = b
+        elif first[b.batch_id].digest == b.digest:
+            eye.skipped += 1
+            continue
+        else:
+            b = replace(b, refused=b.refused or _id_reused(b.batch_id))
+        new.append(b)
+    return Pending(tuple(new), tuple(eye.waiting), eye.skipped)
+
+
+def pending_fingerprint(home: Path, landing: Path, *, quiet_seconds: float = 60, as_of: dt.datetime | None = None,
+                        now: dt.datetime | None = None) -> str | None:
+    """What is waiting to be taken in, as a short text that changes with it; None when nothing is."""
+    pending = look(landing, load_profiles(), ledger.known(home), as_of=as_of, quiet_seconds=quiet_seconds, now=now)
+    if not pending.batches:
+        return None
+    return hashlib.sha256("\n".join(f"{b.landing_path}|{b.digest}" for b in pending.batches).encode()).hexdigest()[:16]

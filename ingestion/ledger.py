@@ -4,13 +4,12 @@ Put here: the schemas of a load's tables, reading them, the conservation law, wh
 Put elsewhere: writing a load (`load.py`).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
-
-from ingestion.landing import Known
 
 BATCHES = {
     "load_id": pl.String, "batch_id": pl.String, "sender": pl.String, "institution_code": pl.String,
@@ -47,9 +46,28 @@ RELEASES = {"extract": pl.String, "key_hash": pl.UInt64, "quarantine_load_id": p
             "load_id": pl.String, "batch_id": pl.String}
 
 
+@dataclass(frozen=True)
+class Known:
+    """What the ledger already holds: identities of batches, and the stamps by which they are skipped unread."""
+
+    stamps: frozenset[tuple[str, int, int]] = frozenset()
+    digests: frozenset[tuple[str, str]] = frozenset()           # (batch id, digest)
+    accepted: frozenset[str] = frozenset()                      # batch ids taken, or recognised as sent before
+
+
 def load_ids(home: Path) -> list[str]:
     """The committed loads, ascending."""
     return sorted(p.name for p in (home / "loads").glob("L[0-9]*") if p.is_dir())
+
+
+def load_folders(home: Path) -> list[Path]:
+    """The folders of the committed loads, ascending."""
+    return [home / "loads" / load for load in load_ids(home)]
+
+
+def last_load(home: Path) -> str | None:
+    """The newest committed load, None before the first."""
+    return next(reversed(load_ids(home)), None)
 
 
 def table(home: Path, name: str, schema: dict[str, pl.DataType]) -> pl.DataFrame:
@@ -123,6 +141,11 @@ def conservation(home: Path) -> list[dict[str, Any]]:
                 broken.append({"load_id": load, "batch_id": None, "file_name": None, "what": f"staged {extract}",
                                "expected": rows["rows_staged"].sum(), "found": found})
     return broken
+
+
+def conservation_breaks(home: Path) -> list[str]:
+    """The batches, or loads, for which `conservation` does not hold. Empty when the law holds."""
+    return list(dict.fromkeys(b["batch_id"] or f"{b['load_id']} {b['what']}" for b in conservation(home)))
 
 
 def open_quarantine(home: Path) -> pl.DataFrame:

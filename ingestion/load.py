@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -23,10 +23,10 @@ from ingestion import identity, ledger, sealed
 from ingestion.identity import KeyRing
 from ingestion.landing import Batch, File, Pending, look
 from ingestion.normalise import columns_of, normalise
-from ingestion.profile import Profile
+from ingestion.profile import Profile, load_checked
 from ingestion.readers import Limits, Opened, Part, open_file, parse
 from ingestion.refusal import Refused
-from quality.contract import LINEAGE, Contract
+from quality.contract import LINEAGE, Contract, load_contracts
 from quality.schema import gate
 
 OPS = ("I", "U", "D")
@@ -36,15 +36,15 @@ ROW_GROUP = 122_880                  # DuckDB's own vector group: its readers pr
 class Progress(Protocol):
     """What a long job tells its caller."""
 
-    def stage(self, label: str, total: int | None) -> None: ...
-    def item(self, label: str, ok: bool = True) -> None: ...
+    def stage(self, label: str, total: int | None = None) -> None: ...
+    def item(self, label: str = "") -> None: ...
 
 
 class Silent:
     """Progress that nobody watches."""
 
-    def stage(self, label: str, total: int | None) -> None: ...
-    def item(self, label: str, ok: bool = True) -> None: ...
+    def stage(self, label: str, total: int | None = None) -> None: ...
+    def item(self, label: str = "") -> None: ...
 
 
 class ConservationBroken(Exception):
@@ -76,6 +76,8 @@ class IngestSummary:
     rows_staged: int = 0
     rows_quarantined: int = 0
     rows_duplicate: int = 0
+    bytes: int = 0
+    staged: dict[str, int] = field(default_factory=dict)       # rows by extract
 
 
 @dataclass
@@ -108,19 +110,22 @@ def _only_writer(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RuntimeError(f"another ingestion is writing to {home.name}: wait for it to end") from None
+            raise RuntimeError("另一个入库任务正在运行,请等待其结束 | another ingestion is writing here: wait for it to end") from None
         yield
 
 
-def ingest(home: Path, landing: Path, keys: KeyRing, contracts: dict[str, Contract], profiles: dict[str, Profile], *,
-           as_of: datetime | None = None, now: datetime | None = None, progress: Progress | None = None,
-           policy: Policy | None = None) -> IngestSummary:
+def ingest(home: Path, landing: Path, keys: KeyRing, contracts: dict[str, Contract] | None = None,
+           profiles: dict[str, Profile] | None = None, *, as_of: datetime | None = None, now: datetime | None = None,
+           progress: Progress | None = None, **settings: Any) -> IngestSummary:
     """Take in every new batch received at or before `as_of`, and say what became of it.
 
-    `now` is the moment against which files that are still growing are told apart; without it only a change during the
-    look is noticed. Raises ConservationBroken, without committing the load, when a row could not be accounted for.
+    Without `contracts` and `profiles` the repository's own hold. `now` is the moment against which files that are still
+    growing are told apart; without it only a change during the look is noticed. `settings` are those of `Policy`.
+    Raises ConservationBroken, without committing the load, when a row could not be accounted for.
     """
-    policy, progress = policy or Policy(), progress or Silent()
+    contracts = contracts or load_contracts()
+    profiles = profiles or load_checked(contracts)
+    policy, progress = Policy(**settings), progress or Silent()
     with _only_writer(home):
         loads = home / "loads"
         loads.mkdir(exist_ok=True)
@@ -128,11 +133,11 @@ def ingest(home: Path, landing: Path, keys: KeyRing, contracts: dict[str, Contra
             shutil.rmtree(leftover)
         for leftover in (home / "archive").glob("*/*.part"):
             leftover.unlink()
-        progress.stage("landing", None)
+        progress.stage("上报目录 | landing zone")
         pending = look(landing, profiles, ledger.known(home), as_of=as_of, quiet_seconds=policy.quiet_seconds, now=now)
         summary = IngestSummary(known=pending.known, waiting=pending.waiting)
         groups = list(_groups(pending, policy.max_load_bytes))
-        progress.stage("loads", len(groups))
+        progress.stage("装载 | loads", len(groups))
         number = max((int(name[1:]) for name in ledger.load_ids(home)), default=0)
         for batches in groups:
             number += 1
@@ -216,12 +221,16 @@ class _Load:
             setattr(summary, status, getattr(summary, status) + n)
         for name in ("rows_received", "rows_staged", "rows_quarantined", "rows_duplicate"):
             setattr(summary, name, getattr(summary, name) + self.batch_table[name].sum())
+        summary.bytes += self.batch_table["bytes"].sum()
+        for extract, n in self.file_table.group_by("extract").agg(pl.col("rows_staged").sum()).iter_rows():
+            if n:
+                summary.staged[extract] = summary.staged.get(extract, 0) + n
 
     # -- opening
 
     def _open(self) -> None:
         seen = ledger.seen_files(self.home)
-        self.progress.stage(f"{self.load_id} reading", len(self.batches))
+        self.progress.stage(f"{self.load_id} 读取 | reading", len(self.batches))
         for i, batch in enumerate(self.batches):
             for order, file in enumerate(batch.files):
                 self._open_file(i, batch, order, file)
@@ -237,7 +246,7 @@ class _Load:
             for p in mine:
                 if i in self.refused or p.seen:
                     p.part = None
-            self.progress.item(batch.batch_id, i not in self.refused)
+            self.progress.item(batch.batch_id)
 
     def _open_file(self, i: int, batch: Batch, order: int, file: File) -> None:
         profile = self.profiles.get(batch.profile or "")
@@ -274,7 +283,7 @@ class _Load:
     def _judge(self) -> None:
         order = sorted(self.contracts, key=lambda name: (name != "institution", name))
         todo = [name for name in order if any(self._takes(p) and p.extract == name for p in self.pieces)]
-        self.progress.stage(f"{self.load_id} judging", len(todo))
+        self.progress.stage(f"{self.load_id} 校验 | judging", len(todo))
         self.parents = self._known_parents()
         for name in todo:
             pieces = [(n, p) for n, p in enumerate(self.pieces) if self._takes(p) and p.extract == name]
@@ -417,7 +426,7 @@ class _Load:
 
     def _stage(self) -> None:
         self.quarantine, self.findings, self.released = [], [], []
-        self.progress.stage(f"{self.load_id} staging", len(self.judged))
+        self.progress.stage(f"{self.load_id} 入库 | staging", len(self.judged))
         refused = [n for n, p in enumerate(self.pieces) if p.batch in self.refused]
         waiting = ledger.open_quarantine(self.home).filter(pl.col("key_hash").is_not_null())
         for judged in self.judged:

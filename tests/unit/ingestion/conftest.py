@@ -15,7 +15,7 @@ import xlsxwriter
 
 from ingestion import identity, ledger
 from ingestion.landing import SHANGHAI
-from ingestion.load import Policy, ingest
+from ingestion.load import ingest
 from ingestion.profile import load_checked
 from quality.contract import load_contracts
 
@@ -100,10 +100,10 @@ class Landing:
     def __init__(self, root: Path) -> None:
         self.landing, self.home, self.key_dir = root / "landing", root / "home", root / "keys"
         self.landing.mkdir()
-        identity.create_keys(self.key_dir)
+        identity.KeyRing.create_if_absent(self.key_dir)
         (self.key_dir / "pseudonym.key").write_text("0123456789abcdef" * 4)
         (self.key_dir / "vault.key").write_text("fedcba9876543210" * 4)
-        self.keys = identity.load_keys(self.key_dir)
+        self.keys = identity.KeyRing.load(self.key_dir)
         lines = ["sender_code,profile,name", *(f"{code},{p},示例" for code, p in SENDERS.items())]
         (self.landing / "senders.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -161,9 +161,7 @@ class Landing:
         return path
 
     def ingest(self, **options):
-        settings = {k: options.pop(k) for k in ("max_load_bytes", "refusal_share", "refusal_rows", "quiet_seconds", "limits")
-                    if k in options}
-        return ingest(self.home, self.landing, self.keys, CONTRACTS, PROFILES, policy=Policy(**settings), **options)
+        return ingest(self.home, self.landing, self.keys, CONTRACTS, PROFILES, **options)
 
     def table(self, name: str) -> pl.DataFrame:
         return ledger.table(self.home, name, getattr(ledger, name.upper()))
