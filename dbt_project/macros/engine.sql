@@ -1,0 +1,65 @@
+{#- What engines say differently. Models use these words only; a second engine adds its own `<engine>__` macros here. -#}
+
+{% macro percentile(column, p) %}{{ return(adapter.dispatch('percentile')(column, p)) }}{% endmacro %}
+{% macro duckdb__percentile(column, p) %}quantile_cont({{ column }}, {{ p }}){% endmacro %}
+{% macro spark__percentile(column, p) %}percentile({{ column }}, {{ p }}){% endmacro %}
+
+{% macro month_of(column) %}{{ return(adapter.dispatch('month_of')(column)) }}{% endmacro %}
+{% macro duckdb__month_of(column) %}cast(date_trunc('month', {{ column }}) as date){% endmacro %}
+{% macro spark__month_of(column) %}cast(date_trunc('month', {{ column }}) as date){% endmacro %}
+
+{% macro add_months(column, n) %}{{ return(adapter.dispatch('add_months')(column, n)) }}{% endmacro %}
+{% macro duckdb__add_months(column, n) %}cast({{ column }} + to_months({{ n }}) as date){% endmacro %}
+{% macro spark__add_months(column, n) %}add_months({{ column }}, {{ n }}){% endmacro %}
+
+{% macro add_days(column, n) %}{{ return(adapter.dispatch('add_days')(column, n)) }}{% endmacro %}
+{% macro duckdb__add_days(column, n) %}cast({{ column }} + to_days({{ n }}) as date){% endmacro %}
+{% macro spark__add_days(column, n) %}date_add({{ column }}, {{ n }}){% endmacro %}
+
+{% macro minutes_between(start, stop) %}{{ return(adapter.dispatch('minutes_between')(start, stop)) }}{% endmacro %}
+{% macro duckdb__minutes_between(start, stop) %}date_diff('minute', {{ start }}, {{ stop }}){% endmacro %}
+{% macro spark__minutes_between(start, stop) %}timestampdiff(minute, {{ start }}, {{ stop }}){% endmacro %}
+
+{#- Completed years between a birth date and a day. -#}
+{% macro age_years(birth, day) %}{{ return(adapter.dispatch('age_years')(birth, day)) }}{% endmacro %}
+{% macro duckdb__age_years(birth, day) %}cast(date_sub('year', {{ birth }}, cast({{ day }} as date)) as integer){% endmacro %}
+{% macro spark__age_years(birth, day) %}cast(floor(months_between({{ day }}, {{ birth }}) / 12) as int){% endmacro %}
+
+{#- ISO weekday: Monday 1 to Sunday 7. -#}
+{% macro weekday(column) %}{{ return(adapter.dispatch('weekday')(column)) }}{% endmacro %}
+{% macro duckdb__weekday(column) %}isodow({{ column }}){% endmacro %}
+{% macro spark__weekday(column) %}(weekday({{ column }}) + 1){% endmacro %}
+
+{% macro iso_week(column) %}{{ return(adapter.dispatch('iso_week')(column)) }}{% endmacro %}
+{% macro duckdb__iso_week(column) %}weekofyear({{ column }}){% endmacro %}
+{% macro spark__iso_week(column) %}weekofyear({{ column }}){% endmacro %}
+
+{#- A relation of one column `day` from first to last, both included. -#}
+{% macro day_series(first, last) %}{{ return(adapter.dispatch('day_series')(first, last)) }}{% endmacro %}
+{% macro duckdb__day_series(first, last) %}
+(select cast(d as date) as day from (select unnest(generate_series(cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval 1 day)) as d))
+{% endmacro %}
+{% macro spark__day_series(first, last) %}
+(select explode(sequence(cast({{ first }} as date), cast({{ last }} as date), interval 1 day)) as day)
+{% endmacro %}
+
+{#- A short number of the columns; equal rows have equal numbers, and an unequal pair may share one. -#}
+{% macro short_hash(columns) %}{{ return(adapter.dispatch('short_hash')(columns)) }}{% endmacro %}
+{% macro duckdb__short_hash(columns) %}hash({{ columns | join(', ') }}){% endmacro %}
+{% macro spark__short_hash(columns) %}xxhash64({{ columns | join(', ') }}){% endmacro %}
+
+{#- Parquet files by pattern, with the file's path as `_path`. -#}
+{% macro read_parquet_files(pattern) %}{{ return(adapter.dispatch('read_parquet_files')(pattern)) }}{% endmacro %}
+{% macro duckdb__read_parquet_files(pattern) %}read_parquet('{{ pattern }}', filename = '_path'){% endmacro %}
+
+{% macro any_file(pattern) %}{{ return(adapter.dispatch('any_file')(pattern)) }}{% endmacro %}
+{% macro duckdb__any_file(pattern) %}
+    {% do return(run_query("select count(*) from glob('" ~ pattern ~ "')").columns[0].values()[0] > 0) %}
+{% endmacro %}
+
+{#- The tables in which the incremental models keep what they must know of each other. -#}
+{% macro create_ops() %}
+create schema if not exists ops;
+create table if not exists ops.watermark (relation varchar, load_id varchar, seq bigint);
+create table if not exists ops.changed_month (relation varchar, month date, seq bigint, first_received_at timestamp);
+{% endmacro %}

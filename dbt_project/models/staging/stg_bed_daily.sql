@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'bed_daily') }}
+{{ staged('bed_daily') }}

@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'case_front_page') }}
+{{ staged('case_front_page') }}

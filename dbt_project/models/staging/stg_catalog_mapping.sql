@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'catalog_mapping') }}
+{{ staged('catalog_mapping') }}

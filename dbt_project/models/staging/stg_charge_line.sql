@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'charge_line') }}
+{{ staged('charge_line') }}

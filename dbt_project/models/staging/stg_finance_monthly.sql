@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'finance_monthly') }}
+{{ staged('finance_monthly') }}

@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'inpatient_stay') }}
+{{ staged('inpatient_stay') }}

@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'institution') }}
+{{ staged('institution') }}

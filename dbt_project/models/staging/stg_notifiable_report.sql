@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'notifiable_report') }}
+{{ staged('notifiable_report') }}

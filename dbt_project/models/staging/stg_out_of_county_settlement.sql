@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'out_of_county_settlement') }}
+{{ staged('out_of_county_settlement') }}

@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'outpatient_encounter') }}
+{{ staged('outpatient_encounter') }}

@@ -1,0 +1,2 @@
+-- depends_on: {{ source('staged', 'resident') }}
+{{ staged('resident') }}
