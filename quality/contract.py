@@ -70,6 +70,7 @@ class Column(Strict):
     max: Decimal | None = None
     pii: Literal["none", "quasi_identifier", "sensitive_attribute", "direct_identifier"] = "none"
     pseudonym: str | None = None       # a direct identifier that leaves ingestion only as this keyed hash
+    compare_peers: bool = False        # the shares of its codes are held against institutions of the same class
     note: str | None = None
     example: str | None = None
 
