@@ -155,16 +155,20 @@ def _labels(where: str, texts: dict[str, dict[str, str]], key: str) -> dict[str,
 
 
 def _mart_columns(declared: dict[str, tuple[str, dict[str, str]]], texts: dict) -> dict[str, Column]:
-    """The mart's columns; a pair x_zh, x_en becomes one column x that speaks the reader's language."""
+    """The mart's columns; a pair x_zh, x_en becomes one column that speaks the reader's language.
+
+    It is called x, or x_name where the mart also has a code x.
+    """
     columns = {}
     for column, (kind, labels) in declared.items():
         base = column[:-3]
         if column.endswith("_en") and f"{base}_zh" in declared:
             continue
         if column.endswith("_zh") and f"{base}_en" in declared:
+            name = f"{base}_name" if base in declared else base
             english = declared[f"{base}_en"][1]["en"].removesuffix(" (English)")
-            joined = texts.get(f"column.{base}") or {"zh": labels["zh"], "en": english}
-            columns[base] = Column(base, kind, joined, {locale: f"{base}_{locale}" for locale in LOCALES})
+            joined = texts.get(f"column.{name}") or {"zh": labels["zh"], "en": english}
+            columns[name] = Column(name, kind, joined, {locale: f"{base}_{locale}" for locale in LOCALES})
         else:
             own = texts.get(f"column.{column}") or labels
             columns[column] = Column(column, kind, own, dict.fromkeys(LOCALES, column))

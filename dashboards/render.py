@@ -35,7 +35,7 @@ _BY_VIZ: dict[str, dict[str, Any]] = {
               "server_page_length": 10, "page_length": 20, "allow_rearrange_columns": True, "color_pn": False},
     "pivot_table_v2": {"metricsLayout": "COLUMNS", "aggregateFunction": "Sum", "rowOrder": "key_a_to_z",
                        "colOrder": "key_a_to_z", "transposePivot": False, "combineMetric": False},
-    "box_plot": {"whiskerOptions": "Min/max (no outliers)", "x_ticks_layout": "auto", "y_axis_title_margin": 45},
+    "box_plot": {"show_legend": False, "whiskerOptions": "Min/max (no outliers)", "x_ticks_layout": "auto", "y_axis_title_margin": 45},
     "bubble_v2": {"show_legend": True, "legendOrientation": "top", "legendType": "scroll", "tooltipSizeFormat": ",.0f",
                   "opacity": 0.65, "max_bubble_size": "40", "x_axis_title_margin": 30, "y_axis_title_margin": 45},
     "waterfall": {"show_value": True, "show_legend": False, "increase_color": {"r": 213, "g": 94, "b": 0, "a": 1},
@@ -192,7 +192,8 @@ def _filter(spec: dict[str, Any], layout: _Layout) -> dict[str, Any]:
     }
     if spec.get("kind") == "time":
         return out | {"filterType": "filter_time", "targets": [{}], "controlValues": {"enableEmptyFilter": False}}
-    return out | {
+    first = {"requiredFirst": True} if spec.get("first") else {}      # applied at once, without the reader's click
+    return out | first | {
         "filterType": "filter_select",
         "targets": [{"datasetUuid": asset_id("dataset", spec["dataset"], layout.locale),
                      "column": {"name": spec["column"]}}],
