@@ -72,6 +72,7 @@ class Column(Strict):
     pseudonym: str | None = None       # a direct identifier that leaves ingestion only as this keyed hash
     compare_peers: bool = False        # the shares of its codes are held against institutions of the same class
     note: str | None = None
+    note_zh: str | None = None
     example: str | None = None
 
     @model_validator(mode="after")
@@ -80,6 +81,8 @@ class Column(Strict):
             raise ValueError(f"column {self.name}: unknown type {self.type!r}")
         if self.pseudonym and self.pii != "direct_identifier":
             raise ValueError(f"column {self.name}: only a direct identifier takes a pseudonym")
+        if (self.note is None) != (self.note_zh is None):
+            raise ValueError(f"column {self.name}: note and note_zh go together")
         return self
 
     @property
@@ -174,6 +177,7 @@ class Contract(Strict):
     zh: str
     en: str
     grain: str
+    grain_zh: str
     owner: str
     primary_key: tuple[str, ...]
     event_date: str | None = None      # the column that dates a row; None for an undated reference list
