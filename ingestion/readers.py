@@ -26,6 +26,7 @@ from ingestion.profile import Profile
 from ingestion.refusal import Refused
 
 BLOCK = 1 << 20
+SMALL = 64 << 10           # below it a ratio says nothing: a page of equal lines packs well
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _raw_blocks(path: Path, sha, profile: Profile, limits: Limits) -> Iterator[b
                                   f"not readable as gzip before byte {packed}; pack and send it again") from error
                 block = unzip.unconsumed_tail or (unzip.unused_data if unzip.eof else b"")
                 unpacked += len(out)
-                if unpacked > limits.max_unpacked_bytes or unpacked > max(packed, BLOCK) * limits.max_ratio:
+                if unpacked > limits.max_unpacked_bytes or unpacked > max(packed, SMALL) * limits.max_ratio:
                     raise Refused("zip_bomb", f"解压后超过 {unpacked} 字节,压缩比异常,拒收",
                                   f"unpacks to more than {unpacked} bytes from {packed}: refused as a zip bomb")
                 if out:
@@ -417,7 +418,7 @@ def _check_workbook(path: Path, limits: Limits) -> None:
                     while block := stream.read(BLOCK):
                         unpacked += len(block)
                         if (unpacked > limits.max_unpacked_bytes
-                                or unpacked > max(path.stat().st_size, BLOCK) * limits.max_ratio):
+                                or unpacked > max(path.stat().st_size, SMALL) * limits.max_ratio):
                             raise Refused("zip_bomb", f"解压后超过 {unpacked} 字节,拒收",
                                           f"unpacks to more than {unpacked} bytes: refused as a zip bomb")
                         if member.filename.startswith("xl/worksheets/"):

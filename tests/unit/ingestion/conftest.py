@@ -122,18 +122,18 @@ class Landing:
         raw = text.getvalue().encode(profile.encoding)
         return gzip.compress(raw, mtime=0) if profile.compression == "gzip" else raw
 
-    def batch(self, sender: str, files: dict, seq: int = 1, *, received: str = "2024-02-01T06:00:00+08:00",
+    def batch(self, sender: str, content: dict, /, seq: int = 1, *, received: str = "2024-02-01T06:00:00+08:00",
               day=dt.date(2024, 1, 1), **manifest) -> Path:
-        """`files`: extract -> rows, or file name -> (extract, bytes)."""
+        """`content`: extract -> rows, or file name -> (extract, bytes)."""
         batch_id = manifest.pop("batch_id", f"{sender}-{day:%Y%m}-{seq:02d}")
         folder = self.landing / sender / manifest.pop("folder", batch_id)
         folder.mkdir(parents=True)
         listed = []
-        for name, content in files.items():
-            if isinstance(content, tuple):
-                extract, raw = content
+        for name, rows in content.items():
+            if isinstance(rows, tuple):
+                extract, raw = rows
             else:
-                extract, raw = name, self.encode(name, content, SENDERS[sender], day)
+                extract, raw = name, self.encode(name, rows, SENDERS[sender], day)
                 name = PROFILES[SENDERS[sender]].extracts[extract].file.replace("*", f"{day:%Y%m}")
             (folder / name).write_bytes(raw)
             listed.append({"name": name, "extract": extract, "sha256": hashlib.sha256(raw).hexdigest(), "rows": None})
