@@ -11,6 +11,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from quality.checks import CHECKS  # noqa: F401  the schema of checks.parquet, beside the others
+
 BATCHES = {
     "load_id": pl.String, "batch_id": pl.String, "sender": pl.String, "institution_code": pl.String,
     "profile": pl.String, "source_system": pl.String, "schema_version": pl.String, "period_from": pl.Date,
@@ -33,12 +35,6 @@ ROW = {
 QUARANTINE = ROW | {"key_hash": pl.UInt64, "row_json": pl.String, "event_date": pl.Date}
 FINDINGS = ROW | {"rule_id": pl.String, "severity": pl.String, "column": pl.String, "expected_zh": pl.String,
                   "expected_en": pl.String, "found": pl.String, "event_date": pl.Date}
-CHECKS = {
-    "load_id": pl.String, "batch_id": pl.String, "sender": pl.String, "institution_code": pl.String,
-    "extract": pl.String, "check_id": pl.String, "state": pl.String, "numerator": pl.Float64,
-    "denominator": pl.Float64, "threshold": pl.Float64, "blocking": pl.Boolean, "reason_zh": pl.String,
-    "reason_en": pl.String, "period_from": pl.Date, "period_to": pl.Date,
-}
 # by which an old batch is recognised from a directory listing, unread
 LANDING = {"landing_path": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64, "batch_id": pl.String, "digest": pl.String}
 # quarantined rows that a later row with the same key has replaced

@@ -26,10 +26,13 @@ from ingestion.normalise import columns_of, normalise
 from ingestion.profile import Profile, load_checked
 from ingestion.readers import Limits, Opened, Part, open_file, parse
 from ingestion.refusal import Refused
+from quality.checks import BATCHES as CHECKED
+from quality.checks import CODES, COUNTS, batch_checks, code_counts, tally
 from quality.contract import LINEAGE, Contract, load_contracts
 from quality.schema import gate
 
 OPS = ("I", "U", "D")
+EARLIER = {"sender": pl.String} | CODES
 ROW_GROUP = 122_880                  # DuckDB's own vector group: its readers prune and parallelise by it
 
 
@@ -101,6 +104,7 @@ class _Piece:
     quarantined: int = 0
     duplicate: int = 0
     bad: int = 0
+    conflict: int = 0
 
 
 @contextmanager
@@ -199,7 +203,8 @@ class _Load:
         self.pieces: list[_Piece] = []
         self.judged: list[_Judged] = []
         self.vault: list[pl.DataFrame] = []
-        self.checks = pl.DataFrame(schema=ledger.CHECKS)
+        self.tallies: list[pl.DataFrame] = []
+        self.codes: list[pl.DataFrame] = []
 
     # -- the way of a load
 
@@ -364,6 +369,8 @@ class _Load:
         envelope = self._envelope(strings, contract)
         verdict = gate(strings, contract)
         findings = pl.concat([verdict.findings.rename({"row": "_row"}), envelope])
+        self.tallies.append(tally(strings, verdict, contract, by="_piece"))
+        self.codes.append(code_counts(verdict.good, contract, by="_piece"))
         wrong = envelope["_row"].unique()
         bad_rows = pl.concat([verdict.bad_index.cast(pl.UInt32), wrong.cast(pl.UInt32)]).unique().sort()
         good = verdict.good
@@ -412,15 +419,19 @@ class _Load:
                                  _event_day(contract, typed=True).alias("_event"))
 
     def _refuse_by_share(self) -> None:
-        for i in range(len(self.batches)):
-            mine = [p for p in self.pieces if p.batch == i and self._takes(p)]
-            received, bad = sum(p.received for p in mine), sum(p.bad for p in mine)
+        counts: dict[tuple[int, str], list[int]] = {}
+        for p in self.pieces:
+            if self._takes(p):
+                count = counts.setdefault((p.batch, p.extract), [0, 0])
+                count[0] += p.received
+                count[1] += p.bad
+        for (i, extract), (received, bad) in counts.items():
             if bad >= self.policy.refusal_rows and bad > self.policy.refusal_share * received:
-                share, limit = bad / received, self.policy.refusal_share
-                self.refused[i] = Refused(
-                    "bad_share", f"{received} 行中有 {bad} 行({share:.0%})不合格,超过 {limit:.0%},整批退回,请改正后以新批次号重报",
-                    f"{bad} of {received} rows ({share:.0%}) are bad, more than {limit:.0%}: the batch is refused whole; "
-                    "correct it and send it under a new id")
+                share, limit, zh = bad / received, self.policy.refusal_share, self.contracts[extract].zh
+                self.refused.setdefault(i, Refused(
+                    "bad_share", f"{zh}:{received} 行中有 {bad} 行({share:.0%})不合格,超过 {limit:.0%},整批退回,请改正后重报",
+                    f"{extract}: {bad} of {received} rows ({share:.0%}) are bad, more than {limit:.0%}: the batch is refused "
+                    "whole; correct it and send it again"))
 
     # -- staging
 
@@ -443,6 +454,8 @@ class _Load:
             if conflicts.height:
                 rows, found = self._conflict_rows(conflicts, contract)
                 bad, judged.findings = pl.concat([bad, rows]), pl.concat([judged.findings, found])
+                for n, count in rows.group_by("_piece").len().iter_rows():
+                    self.pieces[n].conflict = count
             for n, count in bad.group_by("_piece").len().iter_rows():
                 self.pieces[n].quarantined = count
             self._release(good, bad, waiting.filter(pl.col("extract") == name), name)
@@ -582,9 +595,54 @@ class _Load:
         self._write("landing", pl.DataFrame(stamps, schema=ledger.LANDING, orient="row"))
         self._write("quarantine", self._with_place(self.quarantine, ledger.QUARANTINE))
         self._write("findings", self._with_place(self.findings, ledger.FINDINGS))
-        self._write("checks", self.checks)
+        self._write_checks()
         self._write("releases", pl.concat(self.released) if self.released else pl.DataFrame(schema=ledger.RELEASES))
         self._write_vault()
+
+    def _write_checks(self) -> None:
+        """The checks of each batch as a whole, and the code counts that later loads are compared with."""
+        batch_ids = pl.Series("batch_id", [self.batches[p.batch].batch_id for p in self.pieces], dtype=pl.String)
+        taken = [n for n, p in enumerate(self.pieces) if self._takes(p)]
+
+        def by_batch(frames: list[pl.DataFrame], key: list[str], values: list[str]) -> pl.DataFrame:
+            if not frames:
+                return pl.DataFrame(schema={"batch_id": pl.String} | dict.fromkeys(key, pl.String) | dict.fromkeys(values, pl.Int64))
+            rows = pl.concat(frames).filter(pl.col("_piece").is_in(taken))
+            rows = rows.with_columns(batch_ids.gather(rows["_piece"]).alias("batch_id"))
+            # the sum of nulls is null here: what was not counted is not zero
+            total = [pl.when(pl.col(v).is_not_null().any()).then(pl.col(v).sum()).alias(v) for v in values]
+            return rows.group_by("batch_id", *key, maintain_order=True).agg(total)
+
+        codes = by_batch(self.codes, ["extract", "column", "code"], ["n"])
+        declared = [(p.batch, p.file, p.file.rows) for p in self.pieces]
+        rows = []
+        before = self._periods_before()
+        for i, b in enumerate(self.batches):
+            extracts = dict.fromkeys(p.extract for p in self.pieces if p.batch == i and p.extract in self.contracts)
+            state = self.batch_table["status"][i]
+            for x in extracts:
+                mine = [p for p in self.pieces if p.batch == i and p.extract == x]
+                said = {f: n for j, f, n in declared if j == i and f.extract == x}
+                rows.append((self.load_id, b.batch_id, b.sender, b.institution_code, x, b.period_from, b.period_to,
+                             b.received_at, state, (b.sender, x, b.period_from, b.period_to) in before,
+                             sum(p.received for p in mine), sum(p.quarantined for p in mine),
+                             sum(p.duplicate for p in mine),
+                             sum(said.values()) if said and None not in said.values() else None,
+                             sum(p.conflict for p in mine)))
+                before.add((b.sender, x, b.period_from, b.period_to))
+        earlier = pl.concat([pl.DataFrame(schema=EARLIER), ledger.table(self.home, "codes", EARLIER)])
+        self._write("checks", batch_checks(
+            pl.DataFrame(rows, schema=CHECKED, orient="row"), by_batch(self.tallies, ["extract"], list(COUNTS)), codes,
+            earlier, refusal_share=self.policy.refusal_share, refusal_rows=self.policy.refusal_rows))
+        senders = self.batch_table.select("batch_id", "sender").unique()
+        codes = codes.join(senders, on="batch_id", maintain_order="left").group_by(*list(EARLIER)[:-1]).agg(pl.col("n").sum())
+        self._write("codes", codes.select(EARLIER.keys()).sort(pl.all()))
+
+    def _periods_before(self) -> set[tuple]:
+        batches = ledger.table(self.home, "batches", ledger.BATCHES)
+        files = ledger.table(self.home, "files", ledger.FILES).select("load_id", "batch_id", "extract").unique()
+        return set(files.join(batches, on=["load_id", "batch_id"]).select(
+            "sender", "extract", "period_from", "period_to").iter_rows())
 
     def _write(self, name: str, frame: pl.DataFrame) -> None:
         frame.write_parquet(self.temporary / f"{name}.parquet", compression="zstd")

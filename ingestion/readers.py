@@ -164,7 +164,7 @@ class _Text:
         self.body = bytearray()
         self.runs: list[tuple[int, int]] = []
         self.broken: list[Broken] = []
-        self.blank = 0
+        self.good = 0
         self.waiting: list[tuple[int, bytes]] = []     # from the first unclosed quote on: judged at the end
         sha = hashlib.sha256()
         carry = b""
@@ -182,12 +182,7 @@ class _Text:
         if self.header is None:
             raise Refused("empty_file", "文件没有表头,请重新导出", "the file has no header line; export it again")
         self._settle_waiting()
-        share = len(self.broken) / max(1, len(self.broken) + sum(n for _, n in self.runs))
-        if len(self.broken) > 5 and share > limits.max_broken_share:
-            first = self.broken[0]
-            raise Refused("structure", f"{len(self.broken)} 行({share:.0%})不是记录,首个在第 {first.line_no} 行:{first.zh}",
-                          f"{len(self.broken)} lines ({share:.0%}) are no records, the first is line {first.line_no}: "
-                          f"{first.en}")
+        self._tolerate(5)
         self.digest = sha.hexdigest()
         self.part = Part(self.header, None, extract, self.line_no, sorted(self.broken, key=lambda b: b.line_no),
                          bytes(self.body), None, self.runs)
@@ -230,8 +225,7 @@ class _Text:
                 self.line_no += 1
                 self.broken.append(Broken(self.line_no, f"第 {at} 字节不是 {self.profile.encoding} 编码",
                                           f"byte {at} is not {self.profile.encoding}", "undecodable"))
-                good = sum(n for _, n in self.runs)
-                if len(self.broken) > max(20, self.limits.max_broken_share * good):
+                if len(self.broken) > max(20, self.limits.max_broken_share * self.good):
                     raise Refused("wrong_encoding", f"不是 {self.profile.encoding} 编码:首个错误在第 {self.broken[0].line_no} 行,"
                                   f"{self.broken[0].zh};请按该编码保存",
                                   f"not {self.profile.encoding}: first on line {self.broken[0].line_no}, "
@@ -273,7 +267,7 @@ class _Text:
                 self.body += line + b"\n"
                 self._run(line_no, 1)
             elif not line.strip():
-                self.blank += 1
+                continue
             elif (fields := self._fields(line.decode())) is None:
                 self.waiting.append((line_no, line))
             else:
@@ -289,6 +283,7 @@ class _Text:
         self.header = fields
 
     def _run(self, line_no: int, n: int) -> None:
+        self.good += n
         if self.runs and sum(self.runs[-1]) == line_no:
             self.runs[-1] = (self.runs[-1][0], self.runs[-1][1] + n)
         elif n:
@@ -312,6 +307,8 @@ class _Text:
         if len(fields) != want:
             self.broken.append(Broken(line_no, f"应有 {want} 列,实有 {len(fields)} 列",
                                       f"{want} fields expected, {len(fields)} found", f"{len(fields)} fields"))
+            if len(self.broken) % 1000 == 0:
+                self._tolerate(5)
             return
         # written again by one known dialect: Polars and the csv module differ on quotes inside a field
         out = io.StringIO()
@@ -319,6 +316,16 @@ class _Text:
             [" ".join(re.split(r"[\r\n]+", f)) if "\n" in f or "\r" in f else f for f in fields])
         self.body += out.getvalue().encode()
         self._run(line_no, 1)
+
+    def _tolerate(self, always: int) -> None:
+        """Refuse a file with too large a share of broken lines; `always` so many are borne."""
+        share = len(self.broken) / max(1, len(self.broken) + self.good)
+        if len(self.broken) > always and share > self.limits.max_broken_share:
+            first = self.broken[0]
+            raise Refused("structure", f"{len(self.broken)} 行({share:.0%})不是记录,首个在第 {first.line_no} 行:{first.zh};"
+                          "请检查分隔符与列数",
+                          f"{len(self.broken)} lines ({share:.0%}) are no records, the first is line {first.line_no}: "
+                          f"{first.en}; see the delimiter and the number of columns")
 
     def _settle_waiting(self) -> None:
         """After an unclosed quote: take the lines up to the closing one as one record only when none of them is a
@@ -328,7 +335,6 @@ class _Text:
             line_no, line = lines[i]
             i += 1
             if not line.strip():
-                self.blank += 1
                 continue
             text = line.decode()
             fields = self._fields(text)

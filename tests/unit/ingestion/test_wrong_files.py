@@ -47,8 +47,9 @@ def after(zone, sender: str, raw: bytes, extract: str = "charge_line", **options
     return zone.status()[f"{sender}-202401-01"]
 
 
-def long_gzip() -> bytes:
-    return gzip.compress(b"0\n" * (32 << 20))
+def long_gzip(raw: bytes) -> bytes:
+    header, line = gzip.decompress(raw).split(b"\n")[:2]
+    return gzip.compress(header + b"\n" + (line + b"\n") * 300_000)
 
 
 def noise(n: int) -> bytes:
@@ -59,7 +60,7 @@ def noise(n: int) -> bytes:
     pytest.param(TOWNSHIP, "gzip_truncated", lambda raw: raw[:-20], id="truncated gzip"),
     pytest.param(TOWNSHIP, "gzip_damaged", lambda raw: raw[:40] + b"\xff\xff\xff\xff" + raw[44:], id="damaged gzip"),
     pytest.param(TOWNSHIP, "gzip_damaged", lambda raw: gzip.decompress(raw), id="not packed"),
-    pytest.param(TOWNSHIP, "zip_bomb", lambda raw: long_gzip(), id="zip bomb"),
+    pytest.param(TOWNSHIP, "zip_bomb", long_gzip, id="zip bomb"),
     pytest.param(HOSPITAL, "empty_file", lambda raw: b"", id="no bytes"),
     pytest.param(HOSPITAL, "empty_file", lambda raw: b"\n\n\n", id="blank lines only"),
     pytest.param(HOSPITAL, "not_text", lambda raw: noise(200_000), id="binary rubbish"),
@@ -73,6 +74,7 @@ def noise(n: int) -> bytes:
     pytest.param(HOSPITAL, "headers", lambda raw: raw.replace(b"charge_id", b"chargeid", 1), id="a header renamed"),
     pytest.param(HOSPITAL, "header_twice", lambda raw: raw.replace(b"charge_id", b"stay_id", 1), id="a header twice"),
     pytest.param(HOSPITAL, "structure", lambda raw: raw.replace(b",2,3.5", b",2,3.5,,"), id="every line too wide"),
+    pytest.param(HOSPITAL, "structure", lambda raw: raw + b"x\n" * 500_000, id="a long tail of rubbish"),
     pytest.param(PRIVATE, "parquet_damaged", lambda raw: raw[:-30], id="truncated parquet"),
     pytest.param(PRIVATE, "parquet_damaged", lambda raw: b"PAR1" + noise(5000) + b"PAR1", id="rubbish as parquet"),
     pytest.param(PRIVATE, "parquet_damaged", lambda raw: raw[:4] + noise(len(raw) // 3) + raw[4 + len(raw) // 3 // 4 * 4:],
