@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from quality.contract import Column, Contract, ValueSet, load_value_sets
+from quality.labels import unit_label
 from quality.rules import Condition, Holds, Template, template
 
 Kind = Literal["type", "required", "length", "values", "pattern", "min", "max", "rule"]
@@ -102,9 +103,9 @@ def _column_checks(extract: str, column: Column, sets: dict[str, ValueSet]) -> l
                                     ("max", "<=", column.max, "不大于", "not above")):
         if bound is not None:
             side = {"left": {"column": name}, "op": op, "right": {"value": bound}}
-            unit = column.unit or ""
+            unit = unit_label(column)
             add(kind, Holds(test=Condition(**side)),
-                Text(f"{zh} {_number(bound)} {unit}".rstrip(), f"{en} {_number(bound)} {unit}".rstrip()),
+                Text(f"{zh} {_number(bound)} {unit.zh}".rstrip(), f"{en} {_number(bound)} {unit.en}".rstrip()),
                 f"核对 {label.zh} 的数值和单位", f"See whether value and unit of {label.en} are right")
     return checks
 
