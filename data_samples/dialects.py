@@ -28,7 +28,7 @@ class Dialect:
 
     def __init__(self, name: str, contracts: dict[str, Contract]) -> None:
         with (PROFILES / f"{name}.yaml").open(encoding="utf-8") as f:
-            self.body: dict[str, Any] = yaml.safe_load(f)
+            self.body: dict[str, Any] = yaml.load(f, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         self.name, self.contracts = name, contracts
         self.extracts = [e for e in self.body["extracts"] if e in contracts]
         self.format = self.body["format"]

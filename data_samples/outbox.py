@@ -78,6 +78,8 @@ class Outbox:
         batches: dict[tuple[int, int], dict[str, pl.DataFrame]] = {}
         held = self.pending.get(group, {})
         for extract, frames in list(held.items()):
+            if not frames:
+                continue
             frame = pl.concat(frames, how="vertical_relaxed")
             later = frame.filter(pl.col("slot") > last_slot)
             held[extract] = [later] if later.height else []

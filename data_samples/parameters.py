@@ -36,4 +36,4 @@ def _wrap(value: Any, place: str) -> Any:
 def load_parameters(path: Path = PATH) -> Node:
     """The parameter file as nested records. Raises KeyError naming the place when a key that is read is missing."""
     with path.open(encoding="utf-8") as f:
-        return Node(yaml.safe_load(f))
+        return Node(yaml.load(f, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
