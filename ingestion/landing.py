@@ -94,6 +94,7 @@ class Batch:
     refused: Refused | None = field(default=None, compare=False)
     bytes: int = 0
     text_bytes: int = 0
+    configuration: str = ""             # of the sender, at the time of the look
 
     @property
     def institution_code(self) -> str | None:
@@ -170,7 +171,8 @@ class _Look:
         self.quiet_seconds, self.now = quiet_seconds, now
         self.waiting: list[str] = []
         self.skipped = 0
-        self.taken: dict[str, str] = {}                          # loose batch ids given out in this look
+        self.taken: set[str] = set()                             # loose batch ids given out in this look
+        self.configurations: dict[str, str] = {}
 
     def batches(self) -> Iterator[Batch]:
         if not self.landing.is_dir():
@@ -183,7 +185,19 @@ class _Look:
                 found = (self._manifest(sender, entry) if entry.is_dir(follow_symlinks=False)
                          else self._loose(sender, entry))
                 if found is not None:
-                    yield found
+                    yield replace(found, configuration=self._configuration(sender))
+
+    def _configuration(self, sender: str) -> str:
+        """What decides how a sender is read, as a short text that changes with it."""
+        name = self.senders.get(sender, "")
+        if name not in self.configurations:
+            body = self.profiles[name].model_dump_json() if name in self.profiles else ""
+            self.configurations[name] = hashlib.sha256(f"{name}|{body}".encode()).hexdigest()[:16]
+        return self.configurations[name]
+
+    def _done(self, sender: str, held: str | None) -> bool:
+        """Whether what the ledger holds under a stamp or digest settles the matter."""
+        return held is not None and held in ("", self._configuration(sender))
 
     def _settled(self, newest: int) -> bool:
         if self.now is None:
@@ -208,7 +222,7 @@ class _Look:
             self.waiting.append(place)                       # files come first, the manifest completes the batch
             return None
         stamp = (state.st_size, state.st_mtime_ns)
-        if (place, *stamp) in self.known.stamps:
+        if self._done(sender, self.known.stamps.get((place, *stamp))):
             self.skipped += 1
             return None
         files_newest = max(e.stat().st_mtime_ns for e in os.scandir(folder))
@@ -258,7 +272,7 @@ class _Look:
             files.append(File(path, extract if profile and profile.format != "xlsx" else None, f.sha256, f.rows))
         digest = _digest([(f.name, f.extract, (f.sha256 or "").lower()
                            or (digest_of(folder / f.name) if (folder / f.name).is_file() else "")) for f in manifest.files])
-        if (manifest.batch_id, digest) in self.known.digests:
+        if self._done(sender, self.known.digests.get((manifest.batch_id, digest))):
             self.skipped += 1
             return None
         if manifest.batch_id in self.known.accepted:
@@ -270,7 +284,7 @@ class _Look:
     def _loose(self, sender: str, entry: os.DirEntry) -> Batch | None:
         state = entry.stat(follow_symlinks=False)
         place, stamp = f"{sender}/{entry.name}", (state.st_size, state.st_mtime_ns)
-        if (place, *stamp) in self.known.stamps:
+        if self._done(sender, self.known.stamps.get((place, *stamp))):
             self.skipped += 1
             return None
         if not self._settled(state.st_mtime_ns):
@@ -303,13 +317,13 @@ class _Look:
                               f"file name {entry.name} fits none of {sorted({e.file for e in profile.extracts.values()})}")
         while True:                                          # a workbook sent again under its old name is a new batch
             batch_id = f"{sender}-{name}-{seq:02d}"
-            if (batch_id, digest) in self.known.digests:
+            if self._done(sender, self.known.digests.get((batch_id, digest))):
                 self.skipped += 1
                 return None
             if batch_id not in self.known.accepted and batch_id not in self.taken:
                 break
             seq += 1
-        self.taken[batch_id] = digest
+        self.taken.add(batch_id)
         files = (File(path, None if profile and profile.format == "xlsx" else extract, digest),)
         return Batch(batch_id, sender, place, stamp, digest, received, received, first, last, self.senders.get(sender),
                      None, None, files, problem, state.st_size, _text_bytes(profile, state.st_size))

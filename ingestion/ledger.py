@@ -4,7 +4,8 @@ Put here: the schemas of a load's tables, reading them, the conservation law, wh
 Put elsewhere: writing a load (`load.py`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ QUARANTINE = ROW | {"key_hash": pl.UInt64, "row_json": pl.String, "event_date": 
 FINDINGS = ROW | {"rule_id": pl.String, "severity": pl.String, "column": pl.String, "expected_zh": pl.String,
                   "expected_en": pl.String, "found": pl.String, "event_date": pl.Date}
 # by which an old batch is recognised from a directory listing, unread
-LANDING = {"landing_path": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64, "batch_id": pl.String, "digest": pl.String}
+LANDING = {"landing_path": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64, "batch_id": pl.String, "digest": pl.String,
+           "configuration": pl.String}
+MENDED_BY_CONFIGURATION = frozenset({"unknown_sender", "unknown_profile", "headers", "no_header_map", "sheet_unknown",
+                                     "extract_unknown", "file_name"})
 # quarantined rows that a later row with the same key has replaced
 RELEASES = {"extract": pl.String, "key_hash": pl.UInt64, "quarantine_load_id": pl.String,
             "load_id": pl.String, "batch_id": pl.String}
@@ -44,10 +48,15 @@ RELEASES = {"extract": pl.String, "key_hash": pl.UInt64, "quarantine_load_id": p
 
 @dataclass(frozen=True)
 class Known:
-    """What the ledger already holds: identities of batches, and the stamps by which they are skipped unread."""
+    """What the ledger already holds, so that the landing zone's look need not take it up again.
 
-    stamps: frozenset[tuple[str, int, int]] = frozenset()
-    digests: frozenset[tuple[str, str]] = frozenset()           # (batch id, digest)
+    `stamps` skips a batch unread, by its place, size and mtime; `digests` by its id and content. The value is the
+    sender's configuration at the time when the batch was refused for what a configuration can mend, else "": such a
+    batch is taken up again when the configuration has changed.
+    """
+
+    stamps: Mapping[tuple[str, int, int], str] = field(default_factory=dict)
+    digests: Mapping[tuple[str, str], str] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()                      # batch ids taken, or recognised as sent before
 
 
@@ -75,11 +84,21 @@ def table(home: Path, name: str, schema: dict[str, pl.DataType]) -> pl.DataFrame
 
 def known(home: Path) -> Known:
     """What the landing zone's look must not take up again."""
-    seen, batches = table(home, "landing", LANDING), table(home, "batches", BATCHES)
+    seen = table(home, "landing", LANDING)
+    batches = table(home, "batches", BATCHES).select("load_id", "batch_id", "digest", "landing_path", "status", "reason_code")
+    mendable = batches.filter(pl.col("reason_code").is_in(MENDED_BY_CONFIGURATION)).select(
+        "landing_path", "digest", pl.lit(True).alias("_mendable")).unique()
+    # the last word about a batch holds: refused then, it may have been taken since
+    seen = seen.join(mendable, on=["landing_path", "digest"], how="left", maintain_order="left").with_columns(
+        pl.when(pl.col("_mendable")).then(pl.col("configuration")).otherwise(pl.lit("")).alias("configuration"))
     taken = batches.filter(pl.col("status") != "refused")
-    return Known(frozenset(seen.select("landing_path", "size", "mtime_ns").iter_rows()),
-                 frozenset(seen.select("batch_id", "digest").iter_rows()),
-                 frozenset(taken["batch_id"]))
+    done = set(taken.select("batch_id", "digest").iter_rows())
+    stamps, digests = {}, {}
+    for place, size, mtime, batch_id, digest, configuration in seen.select(
+            "landing_path", "size", "mtime_ns", "batch_id", "digest", "configuration").iter_rows():
+        configuration = "" if (batch_id, digest) in done else configuration
+        stamps[place, size, mtime] = digests[batch_id, digest] = configuration
+    return Known(stamps, digests, frozenset(taken["batch_id"]))
 
 
 def seen_files(home: Path) -> set[tuple[str, str, str]]:

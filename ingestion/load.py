@@ -589,7 +589,7 @@ class _Load:
                          *(sum(getattr(p, n) for p in mine) for n in ("received", "staged", "quarantined", "duplicate")),
                          len(b.files), b.bytes, b.digest, b.landing_path))
         self.batch_table = pl.DataFrame(rows, schema=ledger.BATCHES, orient="row")
-        stamps = [(b.landing_path, *b.stamp, b.batch_id, b.digest) for b in self.batches]
+        stamps = [(b.landing_path, *b.stamp, b.batch_id, b.digest, b.configuration) for b in self.batches]
         self._write("batches", self.batch_table)
         self._write("files", self.file_table)
         self._write("landing", pl.DataFrame(stamps, schema=ledger.LANDING, orient="row"))

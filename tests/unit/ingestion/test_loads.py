@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ingestion import ledger, load, sealed
 from ingestion.landing import pending_fingerprint
+from ingestion.trace import trace
 from tests.unit.ingestion.conftest import (
     CITIZEN_ID,
     CLINIC,
@@ -392,3 +393,32 @@ def test_clinics_of_other_townships_are_not_in_charge(zone):
                                           institution(OTHER_CLINIC, HOSPITAL)]})
     zone.ingest()
     assert set(zone.staged("institution")["institution_code"]) == {TOWNSHIP, CLINIC}
+
+
+# --- configuration and lineage ----------------------------------------------------------------------------------------
+
+def test_a_refused_batch_is_taken_up_again_when_its_sender_is_registered(zone):
+    senders = (zone.landing / "senders.csv").read_text("utf-8")
+    (zone.landing / "senders.csv").write_text(senders.replace(HOSPITAL, "X" * 22), "utf-8")
+    zone.batch(HOSPITAL, {"charge_line": [charge(HOSPITAL, 1)]})
+    zone.batch(COUNTY, {"charge_line": ("charge_line", b"")})
+    zone.workbook(CLINIC, {"charge_line": [charge(CLINIC, 1)]}, name="随便.xlsx")
+    assert zone.ingest().refused == 3
+    assert zone.ingest().load_ids == []
+    (zone.landing / "senders.csv").write_text(senders, "utf-8")
+    summary = zone.ingest()
+    assert (summary.accepted, summary.refused) == (1, 0)
+    assert zone.ingest().load_ids == [] and ledger.conservation(zone.home) == []
+
+
+def test_a_row_leads_back_to_its_line(zone):
+    every_dialect(zone)
+    zone.ingest()
+    for extract in ("registration", "charge_line"):
+        for row in zone.staged(extract).unique("institution_code").iter_rows(named=True):
+            line = trace(zone.home, zone.keys, row["_file_digest"], row["_line_no"], extract)
+            key = "registration_id" if extract == "registration" else "charge_id"
+            assert line.fields[key] == row[key] and line.sender == row["institution_code"]
+            assert extract == "charge_line" or line.fields["id_number"] == "***(18)"
+    with pytest.raises(LookupError):
+        trace(zone.home, zone.keys, row["_file_digest"], 1)
