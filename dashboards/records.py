@@ -168,10 +168,10 @@ def _mart_columns(declared: dict[str, tuple[str, dict[str, str]]], texts: dict) 
             name = f"{base}_name" if base in declared else base
             english = declared[f"{base}_en"][1]["en"].removesuffix(" (English)")
             joined = texts.get(f"column.{name}") or {"zh": labels["zh"], "en": english}
-            columns[name] = Column(name, kind, joined, {locale: f"{base}_{locale}" for locale in LOCALES})
+            columns[name] = Column(name, kind, joined, {locale: f'"{base}_{locale}"' for locale in LOCALES})
         else:
             own = texts.get(f"column.{column}") or labels
-            columns[column] = Column(column, kind, own, dict.fromkeys(LOCALES, column))
+            columns[column] = Column(column, kind, own, dict.fromkeys(LOCALES, f'"{column}"'))
     if "month" in columns:
         sql = dict.fromkeys(LOCALES, "strftime(month, '%Y-%m')")
         columns["period"] = Column("period", "VARCHAR", columns["month"].labels, sql)

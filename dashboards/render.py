@@ -84,9 +84,7 @@ def _filled(text: str, source: Source, locale: str) -> str:
 
 
 def _dataset(dataset: Dataset, source: Source, locale: str) -> dict[str, Any]:
-    select = ", ".join(
-        column.sql[locale] if column.sql[locale] == name else f"{column.sql[locale]} AS {name}"
-        for name, column in dataset.columns.items())
+    select = ", ".join(f'{column.sql[locale]} AS "{name}"' for name, column in dataset.columns.items())
     return {
         "table_name": dataset.labels[locale],
         "schema": "marts",
