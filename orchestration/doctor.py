@@ -9,7 +9,7 @@ from typing import NamedTuple
 import psutil
 from pydantic import SecretStr
 
-from ingestion.identity import KeyProblem, load_keys
+from ingestion.identity import KeyRing, KeysUnusable
 from orchestration.settings import REPOSITORY, Settings
 
 
@@ -30,9 +30,9 @@ def examine(settings: Settings) -> list[Finding]:
     free = shutil.disk_usage(anchor).free // 2**30
     memory = psutil.virtual_memory().total // 2**20
     try:
-        load_keys(paths.keys)
+        KeyRing.load(paths.keys)
         keys, key_text = True, str(paths.keys)
-    except KeyProblem as error:
+    except KeysUnusable as error:
         keys, key_text = False, str(error)
     chromium = shutil.which("chromium")
     fonts = any(Path("/usr/share/fonts").rglob("NotoSansCJK*")) if Path("/usr/share/fonts").exists() else False

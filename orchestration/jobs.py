@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from orchestration.site import Site, waiting_batches
+from ingestion.landing import pending_fingerprint
+from orchestration.site import Site
 from quality.contract import TIMEZONE
 
 nightly = dg.define_asset_job(
@@ -33,7 +34,9 @@ def landing_sensor(site: Site) -> dg.SensorDefinition:
                default_status=dg.DefaultSensorStatus.RUNNING,
                description="上报目录有新批次时启动 | starts a run when new batches have landed")
     def landing_zone(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        fingerprint = waiting_batches(site.settings, site.clock())
+        paths = site.settings.paths
+        fingerprint = pending_fingerprint(paths.home, paths.landing, quiet_seconds=site.settings.quiet_seconds,
+                                          now=site.clock())
         if fingerprint is None:
             return dg.SkipReason("没有待处理批次 | nothing is waiting")
         return dg.RunRequest(run_key=fingerprint)

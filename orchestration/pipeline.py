@@ -5,12 +5,14 @@ from pathlib import Path
 
 import dagster as dg
 
+from ingestion import ledger
+from ingestion.landing import pending_fingerprint
 from orchestration import build as builds
 from orchestration.progress import Progress
 from orchestration.publish import Published, read_published
 from orchestration.runs import RunMeter, single_writer
 from orchestration.settings import Settings, exported
-from orchestration.site import Site, last_load, waiting_batches
+from orchestration.site import Site
 
 # Without these Dagster sends usage statistics and covers its page with a newsletter dialog.
 DAGSTER_YAML = """telemetry: {enabled: false}
@@ -35,9 +37,12 @@ def prepare_home(settings: Settings) -> None:
 
 def due(settings: Settings, now: datetime, as_of: datetime | None) -> list[str]:
     """The reasons for a run, empty when the published figures are what a run would publish."""
-    published, newest = read_published(settings.paths.published), last_load(settings)
+    paths = settings.paths
+    published, newest = read_published(paths.published), ledger.last_load(paths.home)
     reasons = []
-    if waiting_batches(settings, now, as_of):
+    if (paths.landing / "senders.csv").exists() and pending_fingerprint(
+        paths.home, paths.landing, quiet_seconds=settings.quiet_seconds, as_of=as_of, now=now
+    ):
         reasons.append("有新批次 | new batches have landed")
     if published is None:
         reasons.append("尚未发布 | nothing is published yet")
@@ -99,9 +104,6 @@ def _cause(error: object) -> str:
 
 def demonstration_keys(folder: Path) -> bool:
     """Create the keys of a demonstration when there are none; True when they were made now."""
-    from ingestion.identity import create_keys
+    from ingestion.identity import KeyRing
 
-    if folder.exists() and any(folder.iterdir()):
-        return False
-    create_keys(folder)
-    return True
+    return KeyRing.create_if_absent(folder)

@@ -5,18 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from ingestion import ledger
-from ingestion.landing import look
-from ingestion.profile import load_checked
 from orchestration.progress import LogProgress, Progress
 from orchestration.runs import RunMeter
 from orchestration.settings import Settings
-from quality.contract import TIMEZONE, load_contracts
+from quality.contract import TIMEZONE
 
 # One pool of one: DuckDB has one writer or many readers, and each load builds on the one before.
 WRITER = "warehouse_writer"
@@ -50,23 +46,6 @@ class Site:
         else:
             with self.meter.stage(name) as size:
                 yield size
-
-
-def waiting_batches(settings: Settings, now: datetime, as_of: datetime | None = None) -> str | None:
-    """A digest of the batches that wait in the landing zone, None when there are none."""
-    paths = settings.paths
-    if not (paths.landing / "senders.csv").exists():
-        return None
-    found = look(paths.landing, load_checked(load_contracts()), ledger.known(paths.home), as_of=as_of,
-                 quiet_seconds=settings.quiet_seconds, now=now)
-    if not found.batches:
-        return None
-    return sha256("".join(f"{b.batch_id}{b.digest}" for b in found.batches).encode()).hexdigest()
-
-
-def last_load(settings: Settings) -> str | None:
-    """The newest committed load, None before the first."""
-    return max(ledger.load_ids(settings.paths.home), default=None)
 
 
 def failure(zh: str, en: str, **metadata: object) -> dg.Failure:

@@ -24,7 +24,7 @@ def read_status(settings: Settings) -> dict[str, Any]:
         "totals": {n: sum(b[n] for b in batches) for n in NUMBERS},
         "freshness": {
             "last_received_at": max(received, default=None), "data_through": max(through, default=None),
-            "last_load": max(ledger.load_ids(paths.home), default=None),
+            "last_load": ledger.last_load(paths.home),
         },
         "published": None if now is None else {
             "version": now.version, "load_id": now.load_id, "as_of": now.as_of, "tables": now.tables, "rows": now.rows,

@@ -7,9 +7,8 @@ import polars as pl
 from quality.feedback import write_feedback
 
 from ingestion import ledger
-from ingestion.identity import KeyProblem, load_keys
-from ingestion.load import Policy, ingest
-from ingestion.profile import load_checked
+from ingestion.identity import KeyRing, KeysUnusable
+from ingestion.load import ingest
 from orchestration.site import RETRY, WRITER, Site, failure
 from quality.contract import load_contracts
 
@@ -50,30 +49,27 @@ def ingestion_assets(site: Site) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     def loads(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         paths = settings.paths
         try:
-            keys = load_keys(paths.keys)
-        except KeyProblem as error:
-            raise failure("密钥不可用,未处理任何批次", f"{error}") from error
+            keys = KeyRing.load(paths.keys)
+        except KeysUnusable as error:
+            raise failure(*str(error).split(" | ", 1)) from error
         with site.stage("ingest") as size:
             summary = ingest(
-                paths.home, paths.landing, keys, contracts, load_checked(contracts), as_of=site.as_of,
-                now=site.clock(), progress=site.progress,
-                policy=Policy(max_load_bytes=settings.max_load_mib * 2**20, refusal_share=settings.refusal_share,
-                              quiet_seconds=settings.quiet_seconds),
+                paths.home, paths.landing, keys, as_of=site.as_of, now=site.clock(), progress=site.progress,
+                max_load_bytes=settings.max_load_mib * 2**20, refusal_share=settings.refusal_share,
+                quiet_seconds=settings.quiet_seconds,
             )
-            files = ledger.table(paths.home, "files", ledger.FILES).filter(pl.col("load_id").is_in(summary.load_ids))
-            size |= {"bytes": files["bytes"].sum(), "rows": summary.rows_received}
-            rows_staged = dict(files.group_by("extract").agg(pl.col("rows_staged").sum()).iter_rows())
+            size |= {"bytes": summary.bytes, "rows": summary.rows_received}
         context.log.info("loads committed: %d, rows received: %d", len(summary.load_ids), summary.rows_received)
         for spec in staged:
             name = spec.key.path[-1]
-            yield dg.MaterializeResult(spec.key, metadata={"rows_staged": rows_staged.get(name, 0)})
+            yield dg.MaterializeResult(spec.key, metadata={"rows_staged": summary.staged.get(name, 0)})
         yield dg.MaterializeResult(LEDGER, metadata={
             "loads": len(summary.load_ids), "rows_received": summary.rows_received,
             "rows_staged": summary.rows_staged, "rows_quarantined": summary.rows_quarantined,
             "rows_duplicate": summary.rows_duplicate,
         })
         yield dg.MaterializeResult(QUARANTINE, metadata={"rows_quarantined": summary.rows_quarantined})
-        broken = [str(b["batch_id"] or b["what"]) for b in ledger.conservation(paths.home)]
+        broken = ledger.conservation_breaks(paths.home)
         yield dg.AssetCheckResult(
             passed=not broken, check_name="conservation", asset_key=LEDGER, metadata={"batches_broken": len(broken)},
             description=None if not broken else f"台账不守恒的批次 | batches that do not add up: {', '.join(broken[:20])}",
@@ -93,7 +89,7 @@ def ingestion_assets(site: Site) -> list[dg.AssetsDefinition | dg.AssetSpec]:
 def write_all_feedback(site: Site) -> int:
     """Write one workbook for each (load, sender) that has findings and no workbook yet; returns how many."""
     home, out, contracts, written = site.settings.paths.home, site.settings.paths.feedback, load_contracts(), 0
-    loads = [home / "loads" / i for i in ledger.load_ids(home) if not (out / ".done" / i).exists()]
+    loads = [p for p in ledger.load_folders(home) if not (out / ".done" / p.name).exists()]
     site.progress.stage("反馈工作簿 | feedback workbooks", len(loads))
     for folder in loads:
         findings = pl.read_parquet(folder / "findings.parquet")

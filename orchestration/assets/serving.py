@@ -2,9 +2,10 @@
 
 import dagster as dg
 
+from ingestion import ledger
 from orchestration import build as builds
 from orchestration.publish import publish, read_published
-from orchestration.site import RETRY, WRITER, Site, failure, last_load
+from orchestration.site import RETRY, WRITER, Site, failure
 
 PUBLISHED = dg.AssetKey("published")
 DASHBOARDS = {"D02": "医疗费用监测 | Medical cost monitoring", "D14": "数据质量、上报与数据使用 | Data quality and submission"}
@@ -24,7 +25,7 @@ def serving_assets(site: Site, warehouse: dg.AssetsDefinition) -> list[dg.Assets
         site.progress.stage("发布 | publish", 1)
         with site.stage("publish") as size:
             now = publish(settings.paths.build / build.path.name, settings.paths.published,
-                          load_id=last_load(settings), code=build.code, as_of=build.as_of,
+                          load_id=ledger.last_load(settings.paths.home), code=build.code, as_of=build.as_of,
                           keep=settings.keep_published)
             size |= {"bytes": now.path.stat().st_size, "rows": now.rows}
         site.progress.item(now.path.name)
@@ -44,7 +45,7 @@ def serving_checks(site: Site) -> list[dg.AssetChecksDefinition]:
     @dg.asset_check(asset=PUBLISHED, description="已发布版本可读、非空且与最新入库一致 | The version that readers open is whole, not empty and of the newest load")
     def readable() -> dg.AssetCheckResult:
         now = read_published(site.settings.paths.published)
-        newest = last_load(site.settings)
+        newest = ledger.last_load(site.settings.paths.home)
         ok = now is not None and now.rows > 0 and now.load_id == newest
         return dg.AssetCheckResult(passed=ok, metadata={"version": now.version if now else 0, "rows": now.rows if now else 0})
 

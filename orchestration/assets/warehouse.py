@@ -10,10 +10,11 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
+from ingestion import ledger
 from orchestration import build as builds
 from orchestration.assets.ingestion import LEDGER, QUARANTINE, staged_key
 from orchestration.settings import REPOSITORY, exported
-from orchestration.site import RETRY, WRITER, Site, failure, last_load
+from orchestration.site import RETRY, WRITER, Site, failure
 
 PROJECT_DIR = REPOSITORY / "dbt_project"
 
@@ -72,7 +73,7 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
         site.progress.stage("星型模型与集市 | star schema and marts", total)
         as_of = site.as_of.isoformat(sep=" ") if site.as_of else None
         build, empty = builds.begin(settings.paths.build, builds.code_digest(), as_of, full=site.full_build)
-        variables = {"load_id": last_load(settings)} | ({"as_of": as_of} if as_of else {})
+        variables = {"load_id": ledger.last_load(settings.paths.home)} | ({"as_of": as_of} if as_of else {})
         dbt = DbtCliResource(project_dir=project, dbt_executable=str(dbt_executable()))
         with site.stage("dbt build") as size, exported(XIANJIAN_DUCKDB=str(build.path)):
             run = dbt.cli(["build", "--exclude", "resource_type:unit_test", "--vars", json.dumps(variables)],
