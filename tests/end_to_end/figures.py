@@ -165,7 +165,7 @@ class Figures:
             lines.sort("day").join_asof(items.sort("day"), on="day", by=[INST, "local_item_code"], strategy="backward",
                                         check_sortedness=False)
             .with_columns(antibiotic=(pl.col("antibiotic_level").is_in(["1", "2", "3"])
-                                      & (pl.col("until").is_null() | (pl.col("day") < pl.col("until")))).fill_null(False))
+                                      & (pl.col("until").is_null() | (pl.col("day") <= pl.col("until")))).fill_null(False))
         )
 
     def _class_of(self, column: pl.Expr) -> pl.Expr:
