@@ -77,6 +77,23 @@ def _contracts(root: Path) -> dict[str, dict[str, Any]]:
     return {path.stem: _contract(_load(path)) for path in sorted(folder.glob("*.yaml"))}
 
 
+KIND_ZH = {"required": "必填", "type": "类型", "length": "长度", "values": "值域", "pattern": "格式", "min": "下限", "max": "上限"}
+KIND_EN = {"required": "is required", "type": "type", "length": "length", "values": "value set", "pattern": "format",
+           "min": "lower bound", "max": "upper bound"}
+
+
+def _rules(root: Path) -> list[list[str]]:
+    """Texts of every rule id that findings may carry: `extract.column.kind` and `extract.rule`."""
+    rows = []
+    for path in sorted((root / "quality" / "contracts" / "extracts").glob("*.yaml")):
+        body = _load(path)
+        for c in body["columns"]:
+            rows += [[f"{body['name']}.{c['name']}.{k}", f"{c['zh']}:{zh}", f"{c['en']}: {KIND_EN[k]}"] for k, zh in KIND_ZH.items()]
+        rows += [[f"{body['name']}.{r['id']}", r["zh"], r["en"]] for r in body.get("rules") or []]
+        rows.append([f"{body['name']}.key_conflict", "同批主键重复且内容不同", "Key repeated in the batch with other content"])
+    return rows
+
+
 def _jinja(value: Any) -> str:
     """A literal that Jinja reads: Python's own, with None as none."""
     return "none" if value is None else repr(value)
@@ -225,7 +242,10 @@ def render(root: Path) -> dict[Path, bytes]:
     codes = [[name, code, zh, en] for name, body in sorted(sets.items()) for code, (zh, en) in (body.get("values") or {}).items()]
     extracts = [[n, c["zh"], c["en"], c["cadence"], c["sent_by"], c["due_days"], c["due_at"], c["required"], c["valued"], o]
                 for o, (n, c) in enumerate(contracts.items(), 1)]
+    checks = [[c["id"], c["zh"], c["en"]] for c in _load(root / "quality" / "contracts" / "batch_checks.yaml")]
     seeds = _indicator_seeds(measures, indicators) | {
+        "batch_check.csv": _csv(["check_id", "check_zh", "check_en"], checks),
+        "rule.csv": _csv(["rule_id", "rule_zh", "rule_en"], _rules(root)),
         "value_set.csv": _csv(["value_set", "code", "label_zh", "label_en"], codes),
         "extract.csv": _csv(["extract", "extract_zh", "extract_en", "cadence", "sent_by", "due_days", "due_at",
                              "required_columns", "valued_columns", "sort_order"], extracts),

@@ -16,9 +16,9 @@
 {% macro duckdb__add_days(column, n) %}cast({{ column }} + to_days({{ n }}) as date){% endmacro %}
 {% macro spark__add_days(column, n) %}date_add({{ column }}, {{ n }}){% endmacro %}
 
-{% macro minutes_between(start, stop) %}{{ return(adapter.dispatch('minutes_between')(start, stop)) }}{% endmacro %}
-{% macro duckdb__minutes_between(start, stop) %}date_diff('minute', {{ start }}, {{ stop }}){% endmacro %}
-{% macro spark__minutes_between(start, stop) %}timestampdiff(minute, {{ start }}, {{ stop }}){% endmacro %}
+{% macro seconds_between(start, stop) %}{{ return(adapter.dispatch('seconds_between')(start, stop)) }}{% endmacro %}
+{% macro duckdb__seconds_between(start, stop) %}date_diff('second', {{ start }}, {{ stop }}){% endmacro %}
+{% macro spark__seconds_between(start, stop) %}timestampdiff(second, {{ start }}, {{ stop }}){% endmacro %}
 
 {#- Completed years between a birth date and a day. -#}
 {% macro age_years(birth, day) %}{{ return(adapter.dispatch('age_years')(birth, day)) }}{% endmacro %}
@@ -63,3 +63,19 @@ create schema if not exists ops;
 create table if not exists ops.watermark (relation varchar, load_id varchar, seq bigint);
 create table if not exists ops.changed_month (relation varchar, month date, seq bigint, first_received_at timestamp);
 {% endmacro %}
+
+{% macro star_without(columns) %}{{ return(adapter.dispatch('star_without')(columns)) }}{% endmacro %}
+{% macro duckdb__star_without(columns) %}* exclude ({{ columns | join(', ') }}){% endmacro %}
+{% macro spark__star_without(columns) %}* except ({{ columns | join(', ') }}){% endmacro %}
+
+{#- Largest and smallest of the columns that are not null. -#}
+{% macro greatest_of(columns) %}{{ return(adapter.dispatch('greatest_of')(columns)) }}{% endmacro %}
+{% macro duckdb__greatest_of(columns) %}greatest({{ columns | join(', ') }}){% endmacro %}
+{% macro spark__greatest_of(columns) %}greatest({{ columns | join(', ') }}){% endmacro %}
+{% macro least_of(columns) %}{{ return(adapter.dispatch('least_of')(columns)) }}{% endmacro %}
+{% macro duckdb__least_of(columns) %}least({{ columns | join(', ') }}){% endmacro %}
+{% macro spark__least_of(columns) %}least({{ columns | join(', ') }}){% endmacro %}
+
+{% macro percentile_disc(column, p) %}{{ return(adapter.dispatch('percentile_disc')(column, p)) }}{% endmacro %}
+{% macro duckdb__percentile_disc(column, p) %}quantile_disc({{ column }}, {{ p }}){% endmacro %}
+{% macro spark__percentile_disc(column, p) %}percentile_disc({{ p }}) within group (order by {{ column }}){% endmacro %}

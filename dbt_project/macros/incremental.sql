@@ -184,7 +184,7 @@ select {{ names | join(', ') }} from ranked where _version = 1 and _op_type <> '
 {{ in_months(pending_months(), column) }}
 {%- endmacro %}
 
-{% macro in_months(months, column, before=0, after=0) -%}
+{% macro in_months(months, column='month', before=0, after=0) -%}
 {%- if months is none or months == 'all' -%}
 {{ column }} is not null
 {%- elif not months -%}
