@@ -62,6 +62,7 @@ class BatchCheck(Strict):
     counts_zh: str
     counts_en: str
     threshold: Decimal | None
+    least: int = 0                     # a smaller denominator is counted, not judged: one row would decide
     blocking: bool = False
     why_zh: str
     why_en: str
@@ -182,16 +183,19 @@ def _ratio(check: BatchCheck, rows: pl.DataFrame, threshold: Decimal) -> pl.Data
     missing = (pl.col("_status") == "accepted") & pl.col("_unread") & n.is_null()
     # announced rows may be none: that is a number to be equal to, not a missing base
     empty = n.is_null() | d.is_null() | ((d == 0) if check.template != "equal" else False)
-    state = (pl.when(missing).then(pl.lit("error")).when(empty).then(pl.lit("not_applicable"))
+    few = d < check.least
+    state = (pl.when(missing).then(pl.lit("error")).when(empty | few).then(pl.lit("not_applicable"))
              .when(holds[check.template]).then(pl.lit("passed")).otherwise(pl.lit("failed")))
 
-    def reason(counts: str, asked: str, nothing: str, failed: str) -> pl.Expr:
-        told = pl.format("{}: {} / {}; {}", pl.lit(counts), n, d, pl.lit(asked))
+    def reason(counts: str, asked: str, too_few: str, nothing: str, failed: str) -> pl.Expr:
+        told = pl.format("{}: {} / {}; {}", pl.lit(counts), n, d,
+                         pl.when(few).then(pl.lit(too_few)).otherwise(pl.lit(asked)))
         return pl.when(missing).then(pl.lit(failed)).when(empty).then(pl.lit(nothing)).otherwise(told)
 
     return _judged(check, rows, pl.lit(float(threshold)), state,
-                   reason(check.counts_zh, wanted[0], "没有可检查的内容", "未能计算"),
-                   reason(check.counts_en, wanted[1], "nothing to check", "could not be computed"))
+                   reason(check.counts_zh, wanted[0], f"不足 {check.least},只计数,按月评判", "没有可检查的内容", "未能计算"),
+                   reason(check.counts_en, wanted[1], f"fewer than {check.least}: counted, judged by the month",
+                          "nothing to check", "could not be computed"))
 
 
 def _on_time(check: BatchCheck, batches: pl.DataFrame) -> pl.DataFrame:

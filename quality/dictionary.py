@@ -105,13 +105,13 @@ def value_sets_page(sets: dict[str, ValueSet]) -> str:
 def checks_page() -> str:
     """Every check of a batch with its threshold and the reason for it."""
     rows = [(f"`{c.id}`", f"{c.zh} {c.en}", f"{c.counts_zh} {c.counts_en}", c.template,
-             c.threshold if c.threshold is not None else "设置 setting", "是 yes" if c.blocking else "",
+             c.threshold if c.threshold is not None else "设置 setting", c.least or "", "是 yes" if c.blocking else "",
              f"{c.why_zh} {c.why_en}") for c in load_batch_checks().values()]
     return "\n".join([HEADER, "# 批次校验 | Batch checks\n",
                       "结果有四种: passed 通过, failed 未通过, not_applicable 不适用, error 未能计算。"
                       "A result has one of four states; what has no base is never a pass.\n",
                       _table(("校验 Check", "名称 Name", "分子 / 分母 Counts", "模板 Template", "阈值 Threshold",
-                              "阻断 Blocking", "理由 Reason"), rows)])
+                              "最小分母 Least", "阻断 Blocking", "理由 Reason"), rows)])
 
 
 def index_page(contracts: dict[str, Contract]) -> str:

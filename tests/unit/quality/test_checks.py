@@ -60,14 +60,21 @@ def test_tallies_of_chunks_add_up_to_the_tally_of_the_whole(rows, cut):
 
 
 def test_states_and_numbers():
-    counts, codes = judged([{}, {}, {"registered_at": "2026-01-01 08:00:00"}])
+    counts, codes = judged([{}] * 38 + [{"registered_at": "2026-01-01 08:00:00"}] * 2)
     found = results(batch(), counts, codes)
     assert found["manifest_rows"]["state"] == "passed"
     assert found["DQ-01"]["state"] == "passed"
     assert found["DQ-03"]["state"] == "passed" and found["DQ-03"]["reason_zh"].startswith("已填必填项")
     assert found["DQ-13"]["state"] == "failed"
-    assert (found["DQ-13"]["numerator"], found["DQ-13"]["denominator"], found["DQ-13"]["threshold"]) == (2, 3, 0.99)
+    assert (found["DQ-13"]["numerator"], found["DQ-13"]["denominator"], found["DQ-13"]["threshold"]) == (38, 40, 0.99)
     assert all(r["reason_zh"] and r["reason_en"] for r in found.values())
+
+
+def test_few_rows_are_counted_but_not_judged():
+    counts, _ = judged([{}, {"registered_at": "2026-01-01 08:00:00"}])
+    found = results(batch(), counts)["DQ-13"]
+    assert (found["state"], found["numerator"], found["denominator"]) == ("not_applicable", 1, 2)
+    assert "不足 30" in found["reason_zh"]
 
 
 def test_without_a_manifest_the_row_count_is_not_a_pass():
