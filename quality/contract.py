@@ -182,7 +182,7 @@ class Contract(Strict):
     primary_key: tuple[str, ...]
     event_date: str | None = None      # the column that dates a row; None for an undated reference list
     kind: Literal["event", "full", "delta"]
-    cadence: Literal["daily", "monthly", "yearly"]
+    cadence: Literal["daily", "monthly", "quarterly", "yearly"]
     due: Due
     lateness: str
     source: str
@@ -244,6 +244,23 @@ def _read(path: Path) -> Any:
         return yaml.safe_load(f)
 
 
+class Words(Strict):
+    """Words of the contracts' own vocabulary that people read, in both languages."""
+
+    units: dict[str, tuple[str, str]]
+    recipients: dict[str, str]         # role of the register of processing, to its Chinese name
+
+
+@lru_cache
+def load_words(root: Path = ROOT) -> Words:
+    """Raises ValueError naming the file when it is malformed."""
+    path = root / "words.yaml"
+    try:
+        return Words(**_read(path))
+    except Exception as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
 @lru_cache
 def load_value_sets(root: Path = ROOT) -> dict[str, ValueSet]:
     """Every value set by name. Raises ValueError naming the file when a record is malformed."""
@@ -256,11 +273,11 @@ def load_value_sets(root: Path = ROOT) -> dict[str, ValueSet]:
 
 @lru_cache
 def load_contracts(root: Path = ROOT) -> dict[str, Contract]:
-    """Every contract by extract name, cross-checked: value sets and references resolve.
+    """Every contract by extract name, cross-checked: value sets, units, recipients and references resolve.
 
     Raises ValueError naming the file, and the key that is unknown or missing.
     """
-    sets, contracts = load_value_sets(root), {}
+    sets, words, contracts = load_value_sets(root), load_words(root), {}
     for path in sorted((root / "extracts").glob("*.yaml")):
         try:
             contract = Contract(**_read(path))
@@ -270,6 +287,10 @@ def load_contracts(root: Path = ROOT) -> dict[str, Contract]:
             raise ValueError(f"{path.name}: declares the extract {contract.name!r}")
         if unknown := {c.values for c in contract.columns if c.values} - sets.keys():
             raise ValueError(f"{path.name}: unknown value sets {sorted(unknown)}")
+        if unknown := {c.unit for c in contract.columns if c.unit} - words.units.keys():
+            raise ValueError(f"{path.name}: units that words.yaml does not name: {sorted(unknown)}")
+        if unknown := set(contract.purpose.recipients) - words.recipients.keys():
+            raise ValueError(f"{path.name}: recipients that words.yaml does not name: {sorted(unknown)}")
         contracts[contract.name] = contract
     for contract in contracts.values():
         for r in contract.references:

@@ -6,12 +6,11 @@ Put here: the text of the pages. Put elsewhere: the workbook for institutions (`
 from collections.abc import Iterable, Sequence
 
 from quality.checks import load_batch_checks
-from quality.contract import Contract, ValueSet
+from quality.contract import Contract, ValueSet, load_words
 from quality.labels import (
     CADENCES,
     DELIVERIES,
     PERSONAL,
-    RECIPIENTS,
     SENDERS,
     SEVERITIES,
     due_label,
@@ -62,7 +61,7 @@ def _facts(c: Contract) -> list[tuple[str, str]]:
         ("依据 Source", c.source),
         ("处理目的 Purpose", f"{c.purpose.zh} {c.purpose.en}"),
         ("合法性依据 Legal basis", f"{c.purpose.basis_zh} {c.purpose.basis_en}"),
-        ("使用者 Recipients", ", ".join(f"{RECIPIENTS[r]} {r}" for r in c.purpose.recipients)),
+        ("使用者 Recipients", ", ".join(f"{load_words().recipients[r]} {r}" for r in c.purpose.recipients)),
         ("保存 Kept", f"{c.purpose.retention_years} 年 years; 数据级别 level {c.purpose.level}"),
     ]
 

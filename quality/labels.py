@@ -1,6 +1,6 @@
-"""Words that people read beside a contract, in both languages: units, types, classes of personal data, ledger columns.
+"""Words that people read beside a contract, in both languages: types, classes of personal data, ledger columns.
 
-Put here: labels of the contracts' own vocabulary. Put elsewhere: labels of columns and codes (the contracts).
+Put here: labels of the kernel's own vocabulary. Put elsewhere: labels of columns and codes (the contracts).
 """
 
 from functools import lru_cache
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import yaml
 
-from quality.contract import ROOT, Column, Contract
+from quality.contract import ROOT, Column, Contract, load_words
 
 
 class Label(NamedTuple):
@@ -17,12 +17,6 @@ class Label(NamedTuple):
     en: str
 
 
-UNITS = {
-    "CNY": Label("元", "CNY"), "day": Label("天", "days"), "h": Label("小时", "h"), "min": Label("分钟", "min"),
-    "year": Label("岁", "years"), "g": Label("克", "g"), "mg": Label("毫克", "mg"), "m2": Label("平方米", "m²"),
-    "deg": Label("度", "degrees"), "degC": Label("℃", "°C"), "mmHg": Label("mmHg", "mmHg"),
-    "张": Label("张", "beds"), "人": Label("人", "persons"), "次": Label("次", "times"), "床日": Label("床日", "bed-days"),
-}
 KINDS = {
     "string": Label("文本", "text"), "text": Label("长文本", "long text"), "int": Label("整数", "whole number"),
     "decimal": Label("小数", "decimal"), "bool": Label("是否", "yes or no"), "date": Label("日期", "date"),
@@ -33,7 +27,8 @@ PERSONAL = {
     "sensitive_attribute": Label("敏感属性", "sensitive attribute"),
     "direct_identifier": Label("直接标识符", "direct identifier"),
 }
-CADENCES = {"daily": Label("每日", "daily"), "monthly": Label("每月", "monthly"), "yearly": Label("每年", "yearly")}
+CADENCES = {"daily": Label("每日", "daily"), "monthly": Label("每月", "monthly"),
+            "quarterly": Label("每季", "quarterly"), "yearly": Label("每年", "yearly")}
 DELIVERIES = {
     "event": Label("期间内新增和变更的记录", "records of the period, new and changed"),
     "full": Label("全量", "the whole list"), "delta": Label("新增和变更", "what is new or changed"),
@@ -42,10 +37,6 @@ SENDERS = {"institution": Label("本机构", "the institution"), "authority": La
 SEVERITIES = {"error": Label("错误(该行隔离)", "error (the row is set aside)"),
               "warn": Label("提醒(该行入库)", "warning (the row is kept)")}
 PSEUDONYM = Label("加密假名", "keyed pseudonym")
-RECIPIENTS = {
-    "bureau leader": "局领导", "analyst": "局分析人员", "supervision inspector": "监督人员", "CDC": "疾控人员",
-    "institution user": "本机构用户", "township user": "乡镇用户", "vault custodian": "密库保管人",
-}
 
 
 def type_label(column: Column) -> Label:
@@ -58,7 +49,7 @@ def type_label(column: Column) -> Label:
 
 
 def unit_label(column: Column) -> Label:
-    return UNITS[column.unit] if column.unit else Label("", "")
+    return Label(*load_words().units[column.unit]) if column.unit else Label("", "")
 
 
 def due_label(contract: Contract) -> Label:

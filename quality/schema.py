@@ -27,8 +27,10 @@ from quality.rules import good
 RECEIVED = "_received_at"
 MASK = "***"
 FOUND_LENGTH = 80                    # characters of a found value that a finding shows
-# an identity number or a mobile number that stands in some other column
-HIDDEN_NUMBERS = r"\b[0-9]{17}[0-9Xx]\b|\b1[3-9][0-9]{9}\b"
+# An identity number (it has a date in it) or a mobile number that stands in some other column. The ASCII word boundary
+# also ends at a Chinese character.
+HIDDEN_NUMBERS = (r"(?-u:\b)[1-9][0-9]{5}(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])[0-9]{3}[0-9Xx](?-u:\b)"
+                  r"|(?-u:\b)1[3-9][0-9]{9}(?-u:\b)")
 
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
 DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"

@@ -181,10 +181,11 @@ def test_sql_and_polars_judge_alike(extract):
 def test_identifiers_are_masked_and_numbers_in_other_columns_too():
     contract = CONTRACTS["settlement"]
     row = example_row(contract) | {"id_number": "990326198503120017!", "insured_division": "990326198503120019",
-                                   "med_type": "10912345678", "pay_mode": "13912345678"}
+                                   "med_type": "电话13912345678号", "pay_mode": "990326202506010001"}
     found = gate(frame(contract, [row]), contract).findings
     text = " ".join(found["found"].drop_nulls())
     assert "19850312" not in text and "13912345678" not in text
+    assert "电话***号" in text
     assert dict(found.select("rule_id", "found").rows())["settlement.id_number.pattern"] == "***(19)"
 
 
