@@ -80,7 +80,7 @@ def decimals(units: np.ndarray, precision: int, scale: int, valid: np.ndarray | 
 
 def nullable(series: pl.Series, valid: np.ndarray) -> pl.Series:
     """The series with null where `valid` is false."""
-    return pl.select(pl.when(pl.Series(valid)).then(series)).to_series()
+    return series.zip_with(pl.Series(np.asarray(valid, bool)), pl.Series([None], dtype=series.dtype).new_from_index(0, len(series)))
 
 
 def pick(rng: np.random.Generator, shares: dict, n: int) -> np.ndarray:
@@ -97,8 +97,7 @@ def pick_codes(rng: np.random.Generator, shares: dict, n: int) -> pl.Series:
 def numbered(prefix: str | pl.Series, numbers: np.ndarray, width: int) -> pl.Series:
     """Identifiers: prefix and a zero-padded number."""
     number = (pl.Series(np.asarray(numbers, np.int64)) + 10 ** width).cast(pl.String).str.slice(1)
-    head = pl.lit(prefix) if isinstance(prefix, str) else prefix
-    return pl.select(pl.concat_str([head, number])).to_series()
+    return prefix + number
 
 
 def spread(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -146,6 +146,9 @@ def stay_lines(p: Node, rng: np.random.Generator, till: Till, kind: str, stays: 
     names = [*names, "antibiotic"]
     weight = np.r_[mean_weight, mean_weight[names.index("09")]][kinds] * np.exp(items.weight_sigma * rng.standard_normal(len(parent)))
     kinds = np.where(antibiotic, len(names) - 1, kinds)
+    if hasattr(stays, "panel"):                              # a planted check-up: examinations and laboratory, nothing else
+        panel = np.where(rng.random(len(parent)) < 0.2, names.index("03"), names.index("04"))
+        kinds = np.where(stays.panel[parent] > 0, panel, kinds)
     left = np.maximum(target - spent, target * 0.15)
     aim = left[parent] * weight / np.bincount(parent, weight, n)[parent]
     aim = np.where(kinds == names.index("08"), aim * material_factor[parent], aim)

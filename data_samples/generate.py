@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from data_samples.arrays import Columns, stream
-from data_samples.charges import stay_lines, visit_lines
+from data_samples.charges import reprice, stay_lines, visit_lines
 from data_samples.county import County, Group
 from data_samples.events import draw_stays, draw_visits
 from data_samples.institutions import month_days, year_of
@@ -24,7 +24,7 @@ from data_samples.parameters import load_parameters
 from data_samples.planted import Plan
 from data_samples.records import Desk, stay_records, visit_records
 from data_samples.reports import Files, cards, elsewhere, notified_visits, population_table
-from data_samples.schedule import date_of
+from data_samples.schedule import Slot, date_of
 from quality.contract import load_contracts, load_value_sets
 
 Progress = Callable[[str, str, int], None]
@@ -61,7 +61,7 @@ class Run:
         self.c = County(self.p, scale, months, start, seed, daily_days)
         self.c.plan = Plan(self.c)
         self.truth = Truth(out / "truth" / "tables", self.contracts)
-        self.box = Outbox(out / "landing", self.contracts, self.c.schedule, self.c.plan.tamper)
+        self.box = Outbox(out / "landing", self.contracts, self.c.schedule, self.c.plan.after)
         self.files = Files(self.c)
         self.reference = {e: f for e, f in (("institution", self.c.inst.institution_rows()), ("department", self.c.inst.department_rows()),
                                             ("staff", self.c.staff.rows))}
@@ -119,6 +119,8 @@ class Run:
             d = Desk(c, g, stream(self.seed, 41, n, m), self._emit(g))
             if m == 0:
                 self.files.first_list(d)
+                second = self.files.unmerged(d, c.plan.Q07)
+                c.plan.entries[c.plan.tags["Q07"]].records = second.to_list()
             self.files.changes(d, m)
         self._batches(g, m)
 
@@ -131,8 +133,10 @@ class Run:
             return
         if not hasattr(v, "card"):
             v.set(card=np.zeros(len(v), np.int64))
+        c.plan.alter_visits(g, m, v)
         growth = p.institutions[g.kind].fee_growth ** ((v.day - c.schedule.first) / 365.25)
         lines = visit_lines(p, rng, g.till, v, c.visit_illness, g.mix_out, growth, c.plan.material_factor(g, v.day))
+        lines = c.plan.alter_visit_lines(g, m, v, lines)
         split_lines(p, c.catalogue, lines)
         pay = settle(p, rng, p.insurance.outpatient[g.level], lines, len(v), c.persons.insurance[v.person], c.persons.poor[v.person], False)
         d = Desk(c, g, rng, self._emit(g))
@@ -149,8 +153,11 @@ class Run:
         s = s.take(s.out >= c.schedule.first)
         if not len(s):
             return
+        c.plan.alter_stays(g, s)
         growth = p.institutions[g.kind].fee_growth ** ((s.admit - c.schedule.first) / 365.25)
         lines = stay_lines(p, rng, g.till, g.kind, s, c.stay_illness, g.mix_in, growth, c.plan.material_factor(g, s.admit))
+        c.plan.alter_stay_lines(g, m, s, lines)
+        reprice(lines)
         split_lines(p, c.catalogue, lines)
         pay = settle(p, rng, p.insurance.inpatient[g.kind], lines, len(s), c.persons.insurance[s.person], c.persons.poor[s.person], True)
         stay_records(Desk(c, g, rng, self._emit(g)), s, lines, pay, label)
@@ -180,6 +187,7 @@ class Run:
         slots = s.of_month(m)
         due = self.box.due(g.name, slots[-1])
         monthly = [k for k in slots if not s.slots[k].daily]
+        held: dict[int, dict[str, list[pl.DataFrame]]] = {}
         for i in (int(x) for x in g.insts):
             sender, system = c.inst.code[i], f"{g.profile} 1.0"
             for k in slots:
@@ -187,16 +195,37 @@ class Run:
                 frames = due.get((i, k), {})
                 if not slot.daily:
                     frames = {**self._monthly_frames(g, i, m), **frames}
-                if not frames:
-                    continue
-                received = s.received(k, i, g.kind)
-                self.box.write(sender, g.profile, slot.label, 1, slot.first, slot.last, received, frames, system)
+                what = c.plan.held_back(i, slot)
+                if what == "hold" or i in held:
+                    for e, f in frames.items():
+                        held.setdefault(i, {}).setdefault(e, []).append(f)
+                    if what == "hold":
+                        continue
+                    frames = {e: pl.concat(f) for e, f in held.pop(i).items()}
+                if frames:
+                    self._send(g, i, slot, s.received(k, i, g.kind) + c.plan.lateness(slot, g.kind), frames, twice=what == "double")
             if not monthly:
                 label = s.months[m][2]
                 self.box.write(sender, g.profile, label, 1, s.months[m][0], s.months[m][1], s.closing(m, i), self._monthly_frames(g, i, m), system)
             for e, f in self._monthly_frames(g, i, m).items():
                 if e == "finance_monthly":
                     self.truth.add(e, f)
+
+    def _send(self, g: Group, i: int, slot: Slot, received: dt.datetime, frames: dict[str, pl.DataFrame], twice: bool) -> None:
+        """Writes one batch with the faults planted in it, and queues the files that will correct them."""
+        plan, sender, system = self.c.plan, self.c.inst.code[i], f"{g.profile} 1.0"
+        again, sent = {}, {}
+        for e, f in frames.items():
+            sent[e], right = plan.before(i, e, f)
+            if right is not None:
+                again[e] = (right, self.p.planted.Q06.corrected_days)
+        for e, days in plan.corrected_after(sender, slot.label).items():
+            if e in frames:
+                again[e] = (frames[e], days)
+        for seq in (1, 2) if twice else (1,):
+            self.box.write(sender, g.profile, slot.label, seq, slot.first, slot.last, received + dt.timedelta(minutes=20 * (seq - 1)), sent, system)
+        for n, (e, (f, days)) in enumerate(again.items()):
+            self.box.queue(sender, g.profile, slot.label, 2 + n, slot.first, slot.last, received + dt.timedelta(days=days), {e: f}, system)
 
     def _authorities(self, m: int) -> None:
         c, s, box = self.c, self.c.schedule, self.box
@@ -216,13 +245,14 @@ class Run:
         low, high = self.p.lateness.out_of_county_day
         day = int(stream(self.seed, 92, m).integers(low, high))
         received = dt.datetime.combine(date_of(b + 1), dt.time(15, 0)) + dt.timedelta(days=day - 1)
-        if received.date() <= date_of(s.last + self.p.lateness.monthly_receipt_days[1]):
+        if not c.plan.no_file(m) and received.date() <= date_of(s.last + self.p.lateness.monthly_receipt_days[1]):
             table = elsewhere(c, m)
             self.truth.add("out_of_county_settlement", table)
             box.write("NHSA", "canonical", label, 1, a, b, received, {"out_of_county_settlement": table}, "settlement export")
 
     def _finish(self) -> None:
         c, s = self.c, self.c.schedule
+        self.box.flush()
         for e, f in self.reference.items():
             self.truth.add(e, f)
         year = int(year_of(s.months[-1][0]))
@@ -242,9 +272,11 @@ class Run:
                     w.writerow([c.inst.code[i], g.profile, c.inst.name[i]])
             for code, a in self.p.authorities.items():
                 w.writerow([code, a.profile, a.name])
+        c.plan.write(self.out / "truth" / "ground_truth.csv")
         about = {"scale": c.scale, "months": self.months, "seed": self.seed, "start": str(date_of(s.first)), "end": str(date_of(s.last)),
                  "daily_from": str(date_of(s.window)) if s.window <= s.last else None, "as_of": str(self.as_of),
                  "calendar_known": c.calendar.known, "persons": len(c.persons.sex),
+                 "not_planted": dict(sorted(c.plan.missing.items())),
                  "institutions": [{"code": c.inst.code[i], "label": c.inst.label[i], "name": c.inst.name[i], "kind": c.inst.kind[i],
                                    "profile": c.group_of[i].profile, "beds": int(c.inst.beds[i])} for i in range(c.inst.n)]}
         (self.out / "truth" / "county.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from data_samples.arrays import apportion, day, dates, pick_codes, stream, to_date
+from data_samples.arrays import apportion, dates, day, pick_codes, stream, to_date
 from data_samples.parameters import Node
 from data_samples.population import Persons, Places
 
@@ -220,6 +220,13 @@ class Staff:
             "dept_code": pl.Series(departments), "employment_type": pick_codes(rng, q.employment_share, n),
             "multi_site_flag": pl.Series(np.zeros(n, bool)), "start_date": dates(begun),
             "end_date": pl.Series([None] * n, dtype=pl.Date)})
+
+    def same_person(self, one: int, other: int, filed: bool) -> None:
+        """Makes the second position the second workplace of the first one's person, filed as such or not."""
+        self.person[other] = self.person[one]
+        same = ["id_number", "staff_name", "sex_code", "birth_date"]
+        row = self.rows[other].with_columns([self.rows[one][k].alias(k) for k in same]).with_columns(multi_site_flag=pl.lit(filed))
+        self.rows = pl.concat([self.rows[:other], row, self.rows[other + 1:]])
 
     def choose(self, rng: np.random.Generator, institution: np.ndarray, dept: np.ndarray, departments: int) -> np.ndarray:
         """A doctor (position in the staff list) of each department, out of those who work in it."""

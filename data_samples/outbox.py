@@ -57,6 +57,7 @@ class Outbox:
 
     def __init__(self, landing: Path, contracts: dict[str, Contract], schedule: Schedule, tamper: Callable) -> None:
         self.landing, self.contracts, self.schedule, self.tamper = landing, contracts, schedule, tamper
+        self.queued: dict[str, list[tuple]] = {}
         self.dialects: dict[str, Dialect] = {}
         self.pending: dict[str, dict[str, list[pl.DataFrame]]] = {}
         self.last_received: dict[str, dt.datetime] = {}
@@ -90,7 +91,10 @@ class Outbox:
 
     def write(self, sender: str, profile: str, label: str, seq: int, first: int, last: int, received: dt.datetime,
               frames: dict[str, pl.DataFrame], system: str) -> None:
-        """Writes one batch; receipts of one sender never run backwards."""
+        """Writes one batch, and first what was queued to arrive before it; receipts of one sender never run backwards."""
+        for waiting in [q for q in self.queued.get(sender, []) if q[6] < received]:
+            self.queued[sender].remove(waiting)
+            self.write(*waiting)
         floor = self.last_received.get(sender)
         if floor is not None and received <= floor:
             received = floor + dt.timedelta(minutes=7)
@@ -102,7 +106,8 @@ class Outbox:
         local = {}
         for extract in order:
             frame = self._complete(extract, frames[extract], extracted)
-            local[extract] = self.tamper(sender, label, seq, extract, dialect.localise(extract, frame, period_from), dialect, period_from)
+            header = dialect.headers(extract, period_from).get("los_days")
+            local[extract] = self.tamper(sender, label, seq, extract, dialect.localise(extract, frame, period_from), header)
             self.rows_sent[extract] = self.rows_sent.get(extract, 0) + frame.height
         folder, loose = self.landing / sender, dialect.format == NO_MANIFEST
         if not loose:
@@ -131,6 +136,17 @@ class Outbox:
         for path in written:
             os.utime(path, (stamp, stamp))
         self.batches += 1
+
+    def queue(self, *batch: object) -> None:
+        """Keeps a batch (the arguments of `write`) until a later one of the same sender, or the end of the run."""
+        self.queued.setdefault(batch[0], []).append(batch)
+
+    def flush(self) -> None:
+        """Writes what is still queued."""
+        for batches in self.queued.values():
+            for batch in sorted(batches, key=lambda q: q[6]):
+                self.write(*batch)
+        self.queued = {}
 
     def _complete(self, extract: str, frame: pl.DataFrame, extracted: dt.datetime) -> pl.DataFrame:
         """The frame with every column of the contract, in its types, and the envelope."""

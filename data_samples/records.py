@@ -16,13 +16,16 @@ Emit = Callable[..., None]
 
 
 def _when(mask: np.ndarray, yes: pl.Series | str, no: pl.Series | str | None = None) -> pl.Series:
-    y = pl.lit(yes) if isinstance(yes, str) else yes
-    n = pl.lit(no) if isinstance(no, str) or no is None else no
-    return pl.select(pl.when(pl.Series(mask)).then(y).otherwise(n)).to_series()
+    y = pl.Series([yes]) if isinstance(yes, str) else yes
+    n = pl.Series([no], dtype=y.dtype) if isinstance(no, str) or no is None else no
+    size = len(mask)
+    y = y.new_from_index(0, size) if len(y) != size else y
+    n = n.new_from_index(0, size) if len(n) != size else n
+    return y.zip_with(pl.Series(mask, dtype=pl.Boolean), n)
 
 
 def _const(n: int, value: object) -> pl.Series:
-    return pl.select(pl.lit(value).repeat_by(1).explode()).to_series().new_from_index(0, n) if n else pl.Series([], dtype=pl.String)
+    return pl.Series([value]).new_from_index(0, n)
 
 
 def _codes(numbers: np.ndarray) -> pl.Series:
@@ -173,6 +176,7 @@ def visit_records(d: Desk, v: Columns, lines: Columns, pay: Columns, yymm: str) 
     d.send("diagnosis", extra, v.inst[second], entered[second])
 
     setl = _join("SO", num)
+    c.plan.note_settlements(v.inst, v, setl, pay.total > 0)
     _send_lines(d, v.inst, entered, lines, num, "FO", enc, None, setl, doctor, g.out_codes.gather(dept), cancelled, gone_on)
     charged = pay.total > 0
     setl_time = start + 900
@@ -183,7 +187,8 @@ def visit_records(d: Desk, v: Columns, lines: Columns, pay: Columns, yymm: str) 
     _send_settlements(d, v.inst, entered, v.person, patient, pay, charged, setl, enc, None, _codes(med), setl_time, v.day, v.day,
                       np.full(n, "1"), None, cancelled, gone_on)
     _post(c, rng, v.inst, setl_time // SECONDS_A_DAY, gone_on, False, pay, charged, cancelled, lines)
-    v.set(number=np.arange(n), entered=entered, cancelled=cancelled)
+    sent = c.schedule.slot(entered) >= 0
+    c.plan.note(np.where(sent, v.tag, 0), enc.to_numpy(), v.person)
     return Columns(position=np.arange(n)).set(ids=enc.to_numpy(), start=start, doctor_at=doctor)
 
 
@@ -271,6 +276,7 @@ def stay_records(d: Desk, s: Columns, lines: Columns, pay: Columns, yymm: str) -
     _send_settlements(d, s.inst, left, s.person, patient, pay, np.ones(n, bool), setl, None, sid, _codes(med), setl_time, s.admit, s.out,
                       mode, standard, nothing, left)
     _post(c, rng, s.inst, s.out, left, True, pay, np.ones(n, bool), nothing, lines, kept=gone)
+    c.plan.note(np.where(c.schedule.slot(entered) >= 0, s.tag, 0), sid.to_numpy(), s.person)
     _front_pages(d, s, lines, pay, sid, record, times, category, route, disposition, doctor, los, age_days, injury, cause, left, standard)
     return Columns(position=np.arange(n)).set(ids=sid.to_numpy(), settlement=setl.to_numpy(), doctor_at=doctor)
 
@@ -349,7 +355,8 @@ def _months_text(age_days: np.ndarray) -> pl.Series:
 
 
 def _join(head: str, number: pl.Series, tail: str = "") -> pl.Series:
-    return pl.select(pl.concat_str([pl.lit(head), number, pl.lit(tail)])).to_series()
+    joined = head + number
+    return joined + tail if tail else joined
 
 
 def _send_lines(d: Desk, inst: np.ndarray, entered: np.ndarray, lines: Columns, num: pl.Series, head: str, enc: pl.Series | None,
@@ -380,6 +387,7 @@ def _send_lines(d: Desk, inst: np.ndarray, entered: np.ndarray, lines: Columns, 
         "exec_staff_id": c.staff.ids.gather(signer), "reversal_of": none, "limited_use_flag": _const(n, "0"),
         "trace_codes": nullable(trace, drug) if d.g.profile == "canonical" else none}
     d.send("charge_line", cols, inst[parent], entered[parent])
+    c.plan.note_lines(lines, charge)
     back = np.flatnonzero(cancelled[parent])
     if len(back):
         reversed_ = {k: x.gather(back) for k, x in cols.items()} | {
@@ -429,10 +437,7 @@ def _send_settlements(d: Desk, inst: np.ndarray, entered: np.ndarray, person: np
     last = {"clearing_status": _codes(status), "deducted_amount": money(np.where(adjusted, deducted, 0)[i]),
             "valid_flag": pl.Series(~cancelled[i])}
     changed = np.where(cancelled, gone_on, following)[i]
-    if getattr(d, "overstated", None) is not None:
-        cols, last, changed, touched = d.overstated(cols, last, changed, inst[i], end[i], pay.take(i))
-    else:
-        touched = np.zeros(len(i), bool)
+    cols, last, changed, touched = c.plan.overstated(cols, last, changed, inst[i], end[i], pay.take(i))
     d.versions("settlement", cols, last, inst[i], entered[i], changed, (cancelled | adjusted)[i] | touched)
     back = np.flatnonzero(cancelled & has)
     if len(back):

@@ -253,21 +253,22 @@ def notified_visits(c: object, m: int) -> dict[str, Columns]:
     base = np.diff(persons._cum["visit", "county"], prepend=0)
     parts: dict[str, list[Columns]] = {k: [] for k in kinds}
     present = p.population.registered - p.population.away
-    for j, (_, _, icd, _, rate, curve, profile) in enumerate(q.diseases):
-        def height(w: np.ndarray, peaks: list) -> np.ndarray:
-            h = np.full(len(w), q.floor if peaks else 1.0)
-            for lo, hi, top in peaks:
-                h = np.where((w >= lo) & (w <= hi), top, h)
-            return h
 
+    def height(w: np.ndarray, peaks: list) -> np.ndarray:
+        h = np.full(len(w), q.floor if peaks else 1.0)
+        for lo, hi, top in peaks:
+            h = np.where((w >= lo) & (w <= hi), top, h)
+        return h
+
+    for j, (_, _, icd, _, rate, curve, _) in enumerate(q.diseases):
         peaks = q.curves[curve]
         mean = height(year_weeks, peaks).mean()
-        factor = c.plan.season_shift(curve, days, height(week, peaks) / mean)
+        factor = c.plan.season_shift(curve, days, height(week, peaks) / mean, lambda w, p=peaks, k=mean: height(w, p) / k)
         count = rng.poisson(rate / 1e5 * present * c.scale / 365.25 * factor)
         on = np.repeat(days, count)
         if not len(on):
             continue
-        band = ill.by_group[:, ill.index[icd]] if icd not in p.notifiable.get("profiles", {}) else None
+        band = ill.by_group[:, ill.index[icd]]
         weight = np.cumsum(base * band[ill.person_group])
         person = np.searchsorted(weight, rng.random(len(on)) * weight[-1], side="right").clip(max=len(weight) - 1)
         ok = (persons.death[person] > on) & (persons.birth[person] <= on) & (persons.residency[person] != 2)

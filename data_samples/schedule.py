@@ -63,6 +63,8 @@ class Schedule:
         q, s = self.p.lateness, self.slots[slot]
         rng = stream(self.seed, 90, slot, sender)
         base = dt.datetime.combine((EPOCH + s.last + 1).astype(dt.date), dt.time())
+        if not s.daily and s.last + 1 == self.window:          # before the first daily file
+            return base + dt.timedelta(hours=int(rng.integers(*q.monthly_receipt_hours)), minutes=int(rng.integers(0, 60)))
         if not s.daily:
             ahead = int(rng.integers(q.monthly_receipt_days[0] - 1, q.monthly_receipt_days[1]))
             return base + dt.timedelta(days=ahead, hours=int(rng.integers(*q.monthly_receipt_hours)), minutes=int(rng.integers(0, 60)))
