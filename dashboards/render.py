@@ -16,6 +16,7 @@ from dashboards.records import ASSETS, LOCALES, Chart, Dashboard, Dataset, Sourc
 
 DATABASE = "county_serving"
 _VERSION = "1.0.0"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _COLUMNS = 12
 
 # What every chart of a kind shares, so that two charts of a page never differ by accident.
@@ -48,7 +49,7 @@ _BY_VIZ: dict[str, dict[str, Any]] = {
 
 
 def _dump(node: dict[str, Any]) -> str:
-    return yaml.safe_dump(node, allow_unicode=True, sort_keys=False, width=4096)
+    return yaml.dump(node, Dumper=_DUMPER, allow_unicode=True, sort_keys=False, width=4096)
 
 
 def _translated(node: Any, source: Source, locale: str) -> Any:
@@ -84,7 +85,7 @@ def _filled(text: str, source: Source, locale: str) -> str:
 
 
 def _dataset(dataset: Dataset, source: Source, locale: str) -> dict[str, Any]:
-    select = ", ".join(f'{column.sql[locale]} AS "{name}"' for name, column in dataset.columns.items())
+    select = ", ".join(f'{_filled(column.sql[locale], source, locale)} AS "{name}"' for name, column in dataset.columns.items())
     return {
         "table_name": dataset.labels[locale],
         "schema": "marts",
@@ -226,7 +227,7 @@ def _dashboard(page: Dashboard, source: Source, locale: str) -> dict[str, Any]:
             "chart_configuration": {},
             "native_filter_configuration": [_filter(spec, layout) for spec in page.filters],
             "color_scheme": "supersetColors", "refresh_frequency": 0, "timed_refresh_immune_slices": [],
-            "expanded_slices": {}, "default_filters": json.dumps({}), "label_colors": {}, "shared_label_colors": [],
+            "expanded_slices": {}, "default_filters": json.dumps({}), "label_colors": {source.text(key, locale): color for key, color in page.colors.items()}, "shared_label_colors": [],
             "filter_bar_orientation": "HORIZONTAL",
         },
     }

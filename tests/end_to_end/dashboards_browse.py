@@ -22,7 +22,7 @@ _STATE = """
 const out = {drawn: [], failed: [], empty: [], loading: 0};
 out.loading = document.querySelectorAll('.loading, [data-test="loading-indicator"], .ant-spin-spinning').length;
 for (const holder of document.querySelectorAll('.dashboard-component-chart-holder')) {
-  if (holder.offsetParent === null) continue;
+  if (holder.offsetParent === null || !holder.querySelector('.slice_container, .chart-slice')) continue;
   const name = (holder.querySelector('.header-title') || holder).innerText.trim().split('\\n')[0];
   const text = holder.innerText;
   if (holder.querySelector('.ant-alert-error, [data-test="error-container"], [role="alert"].ant-alert-error')
