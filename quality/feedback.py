@@ -4,6 +4,7 @@ Put here: what stands in it. Put elsewhere: which loads and senders get one (orc
 Nothing of another sender is in it, and no identifier in clear: findings hold them masked.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from quality.row_checks import Text, row_checks
 from quality.workbook import Workbook
 
 MOST_ROWS = 20_000        # findings listed one by one; a sender with more mends its export, not its rows
+# (batch id, extract, column) to the header that stood over the column in the sender's own file
+HeaderOf = Callable[[str, str, str], str | None]
 STATES = {"accepted": "已接收", "refused": "整批退回", "duplicate": "重复上报"}
 SEVERITIES = {"error": "错误,该行已隔离", "warn": "提醒,该行已入库"}
 # the rules of ingestion itself, which stand in no contract
@@ -63,17 +66,20 @@ def _summary(book: Workbook, batches: pl.DataFrame, findings: pl.DataFrame, cont
          r["expected_zh"], mends.get(r["rule_id"], UNKNOWN).zh) for r in grouped.iter_rows(named=True)))
 
 
-def _details(book: Workbook, findings: pl.DataFrame, contracts: dict[str, Contract], mends: dict[str, Text]) -> None:
-    sheet = book.sheet("明细", (34, 40, 16, 10, 20, 26, 18, 40, 24, 40, 44))
+def _details(book: Workbook, findings: pl.DataFrame, contracts: dict[str, Contract], mends: dict[str, Text],
+             header_of: HeaderOf) -> None:
+    sheet = book.sheet("明细", (34, 40, 16, 10, 20, 22, 26, 18, 40, 24, 40, 44))
     order = ["batch_id", "file_name", "sheet", "line_no", "column", "rule_id"]
     # errors first when not all can be listed: warnings need no new delivery
     listed = findings.sort("severity", *order).head(MOST_ROWS).sort(order)
     if findings.height > MOST_ROWS:
         book.write(sheet, 0, 0, f"共 {findings.height} 条,此处列出 {MOST_ROWS} 条,全部计数见“汇总”", "section")
     sheet.freeze_panes(2, 0)
-    book.table(sheet, 1, ("批次号", "文件", "工作表", "行号", "数据集", "字段", "后果", "要求", "实际", "规则", "如何改正"), (
+    book.table(sheet, 1, ("批次号", "文件", "工作表", "行号", "数据集", "本单位列名", "规范字段", "后果", "要求", "实际", "规则",
+                           "如何改正"), (
         (r["batch_id"], r["file_name"], r["sheet"], r["line_no"],
          contracts[r["extract"]].zh if r["extract"] in contracts else r["extract"],
+         header_of(r["batch_id"], r["extract"], r["column"]) if r["extract"] and r["column"] else None,
          _column(contracts, r["extract"], r["column"]), SEVERITIES.get(r["severity"], r["severity"]), r["expected_zh"],
          r["found"], r["rule_id"], mends.get(r["rule_id"], UNKNOWN).zh) for r in listed.iter_rows(named=True)))
 
@@ -93,9 +99,10 @@ def _received(book: Workbook, batches: pl.DataFrame, files: pl.DataFrame, contra
 
 
 def write_feedback(path: Path, sender: str, batches: pl.DataFrame, files: pl.DataFrame, findings: pl.DataFrame,
-                   contracts: dict[str, Contract]) -> None:
+                   contracts: dict[str, Contract], header_of: HeaderOf = lambda batch, extract, column: column) -> None:
     """Write the workbook of one sender; the same frames give the same bytes.
 
+    Without `header_of` the sender's headers are taken to be the canonical ones.
     Raises ValueError when a frame holds a row of another sender.
     """
     batches, files = _only(batches, sender, "batches"), _only(files, sender, "files")
@@ -103,7 +110,7 @@ def write_feedback(path: Path, sender: str, batches: pl.DataFrame, files: pl.Dat
     mends = _mends(contracts)
     book = Workbook(f"数据上报反馈 {sender}", batches["received_at"].max() or datetime(2000, 1, 1))
     _summary(book, batches, findings, contracts, mends)
-    _details(book, findings, contracts, mends)
+    _details(book, findings, contracts, mends, header_of)
     _received(book, batches, files, contracts)
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(book.done())

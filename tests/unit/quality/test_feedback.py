@@ -40,13 +40,14 @@ def cells(path):
 
 
 def test_it_names_file_line_column_rule_and_mend(tmp_path):
-    write_feedback(tmp_path / "f.xlsx", A, *frames(), CONTRACTS)
+    write_feedback(tmp_path / "f.xlsx", A, *frames(), CONTRACTS, 
+                   lambda batch, extract, column: {"status": "挂号状态"}.get(column))
     book = cells(tmp_path / "f.xlsx")
     assert list(book) == ["汇总", "明细", "批次", "文件"]
     first, second = book["明细"][2:4]
     assert first[:4] == [f"{A}-20250601-01", "挂号_20250601.csv", None, 2]
     assert "分隔符" in first[-1]
-    assert second[3:7] == [3, "门急诊挂号", "状态 status", "错误,该行已隔离"]
+    assert second[3:8] == [3, "门急诊挂号", "挂号状态", "状态 status", "错误,该行已隔离"]
     assert "VS_REGSTAT" in second[-1]
     assert book["汇总"][2][0] == "收到 3 行 = 入库 1 行 + 隔离 2 行 + 重复 0 行"
     assert {r[1]: r[4] for r in book["汇总"][6:]} == {"registration.status.values": 1, "registration.structure": 1}
