@@ -201,6 +201,7 @@ class _Load:
         self.temporary = home / "loads" / f".tmp-{load_id}"
         self.refused: dict[int, Refused] = {i: b.refused for i, b in enumerate(batches) if b.refused}
         self.pieces: list[_Piece] = []
+        self.of_batch: list[list[_Piece]] = [[] for _ in batches]
         self.judged: list[_Judged] = []
         self.vault: list[pl.DataFrame] = []
         self.tallies: list[pl.DataFrame] = []
@@ -217,9 +218,10 @@ class _Load:
         self._stage()
         self._write_ledger()
         self._archive()
-        _sync(self.temporary)
+        # once for all: 2,000 archived files one by one took 16 of 65 seconds
+        os.sync()
         os.rename(self.temporary, self.home / "loads" / self.load_id)
-        _sync_folder(self.home / "loads")
+        os.sync()
 
     def add_to(self, summary: IngestSummary) -> None:
         for status, n in self.batch_table.group_by("status").len().iter_rows():
@@ -239,7 +241,7 @@ class _Load:
         for i, batch in enumerate(self.batches):
             for order, file in enumerate(batch.files):
                 self._open_file(i, batch, order, file)
-            mine = [p for p in self.pieces if p.batch == i]
+            mine = self.of_batch[i]
             if i not in self.refused:
                 if wrong := next((p.refused for p in mine if p.refused), None):
                     self.refused[i] = wrong
@@ -253,11 +255,15 @@ class _Load:
                     p.part = None
             self.progress.item(batch.batch_id)
 
+    def _add(self, piece: _Piece) -> None:
+        self.pieces.append(piece)
+        self.of_batch[piece.batch].append(piece)
+
     def _open_file(self, i: int, batch: Batch, order: int, file: File) -> None:
         profile = self.profiles.get(batch.profile or "")
         size = file.path.stat().st_size if file.path.exists() else 0
         if profile is None:
-            self.pieces.append(_Piece(i, file, order, file.sha256, size, None, refused=self.refused.get(i)))
+            self._add(_Piece(i, file, order, file.sha256, size, None, refused=self.refused.get(i)))
             return
         try:
             opened: Opened = open_file(file.path, file.extract, profile, self.policy.limits)
@@ -265,13 +271,13 @@ class _Load:
                 raise Refused("digest", "文件内容与清单的 sha256 不符,可能传输受损,请重新发送",
                               "the content is not what the manifest's sha256 says; send it again")
         except Refused as error:
-            self.pieces.append(_Piece(i, file, order, file.sha256, size, None, extract=file.extract,
+            self._add(_Piece(i, file, order, file.sha256, size, None, extract=file.extract,
                                       refused=error.within(file.path.name)))
             return
         for part in opened.parts:
             piece = _Piece(i, file, order, opened.digest, opened.bytes, part, part.sheet, part.physical_lines,
                            extract=part.extract, received=part.rows_received)
-            self.pieces.append(piece)
+            self._add(piece)
             try:
                 contract = self.contracts.get(part.extract)
                 if contract is None or part.extract not in profile.extracts:
@@ -467,12 +473,17 @@ class _Load:
             self.progress.item(name)
 
     def _one_version(self, good: pl.DataFrame, contract: Contract) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """(rows to stage, rows in conflict inside their batch, rows that repeat the version we have)."""
+        """(rows to stage, rows in conflict inside their batch, rows that repeat the version we have).
+
+        Versions follow each other by receipt, then by the source's own time of change: a batch may tell of several
+        changes of one record. What differs at one time of change is a conflict.
+        """
         batch_of = pl.Series("_batch", [p.batch for p in self.pieces], dtype=pl.Int32)
-        good = good.with_columns(batch_of.gather(good["_piece"]).alias("_batch")).sort("_piece", "_line_no")
+        good = good.with_columns(batch_of.gather(good["_piece"]).alias("_batch")).sort(
+            "_received_at", "_source_updated_at", "_piece", "_line_no")
         conflict = pl.repeat(False, good.height, eager=True)
         if good["_key"].n_unique() < good.height:
-            last = good.select(pl.col("_row_hash").last().over("_key", "_batch")).to_series()
+            last = good.select(pl.col("_row_hash").last().over("_key", "_batch", "_source_updated_at")).to_series()
             conflict = good["_row_hash"] != last
         conflicts, good = good.filter(conflict), good.filter(~conflict)
         held = self._held(good, contract)
@@ -506,8 +517,9 @@ class _Load:
                 old = old.filter(pl.col(column.name).is_between(pl.lit(low).cast(pl.Datetime("us")),
                                                                 pl.lit(high).cast(pl.Datetime("us")).dt.offset_by("1d")))
         new = good.lazy().select(*keys).unique()
-        old = old.select(*keys, "_row_hash", "_received_at", "_load_id", "_line_no").join(new, on=keys, how="semi")
-        found = old.collect(engine="streaming").sort("_received_at", "_load_id", "_line_no")
+        order = ["_received_at", "_source_updated_at", "_load_id", "_line_no"]
+        old = old.select(*keys, "_row_hash", *order).join(new, on=keys, how="semi")
+        found = old.collect(engine="streaming").sort(order)
         return found.select(hash_of(keys).alias("_key"), pl.col("_row_hash").alias("_held")).unique(
             "_key", keep="last", maintain_order=True)
 
@@ -521,8 +533,8 @@ class _Load:
         found = rows.select(
             pl.lit(f"{contract.name}.key_conflict").alias("rule_id"), pl.lit("error").alias("severity"),
             pl.lit(contract.primary_key[-1]).alias("column"),
-            pl.lit(f"同一批次内主键({names})只出现一次,或各行内容相同;内容不同时只取最后一行").alias("expected_zh"),
-            pl.lit(f"one row per key ({', '.join(contract.primary_key)}) in a batch; of different rows the last is taken")
+            pl.lit(f"同一批次、同一更新时间内主键({names})只出现一次,或各行内容相同;内容不同时只取最后一行").alias("expected_zh"),
+            pl.lit(f"one row per key ({', '.join(contract.primary_key)}) and time of change in a batch; of different rows the last is taken")
             .alias("expected_en"), pl.lit(None, pl.String).alias("found"), *place, pl.col("_event").alias("event_date"))
         return bad, found
 
@@ -580,7 +592,7 @@ class _Load:
         self.file_table = pl.DataFrame(files, schema=ledger.FILES, orient="row")
         rows = []
         for i, b in enumerate(self.batches):
-            mine = [p for p in self.pieces if p.batch == i]
+            mine = self.of_batch[i]
             refused = self.refused.get(i)
             state = "refused" if refused else "duplicate" if mine and all(p.seen for p in mine) else "accepted"
             rows.append((self.load_id, b.batch_id, b.sender, b.institution_code, b.profile, b.source_system,
@@ -614,15 +626,14 @@ class _Load:
             return rows.group_by("batch_id", *key, maintain_order=True).agg(total)
 
         codes = by_batch(self.codes, ["extract", "column", "code"], ["n"])
-        declared = [(p.batch, p.file, p.file.rows) for p in self.pieces]
         rows = []
         before = self._periods_before()
         for i, b in enumerate(self.batches):
-            extracts = dict.fromkeys(p.extract for p in self.pieces if p.batch == i and p.extract in self.contracts)
+            extracts = dict.fromkeys(p.extract for p in self.of_batch[i] if p.extract in self.contracts)
             state = self.batch_table["status"][i]
             for x in extracts:
-                mine = [p for p in self.pieces if p.batch == i and p.extract == x]
-                said = {f: n for j, f, n in declared if j == i and f.extract == x}
+                mine = [p for p in self.of_batch[i] if p.extract == x]
+                said = {p.file: p.file.rows for p in mine if p.file.extract == x}
                 rows.append((self.load_id, b.batch_id, b.sender, b.institution_code, x, b.period_from, b.period_to,
                              b.received_at, state, (b.sender, x, b.period_from, b.period_to) in before,
                              sum(p.received for p in mine), sum(p.quarantined for p in mine),
@@ -686,18 +697,3 @@ class _Load:
             if p.batch not in self.refused and not p.seen and p.digest not in done:
                 done.add(p.digest)
                 sealed.archive(self.home, p.file.path, p.digest, self.keys.vault)
-
-
-def _sync(folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)

@@ -57,7 +57,7 @@ class Broken:
 class Part:
     """The records of one file, or of one sheet, of one extract: text as it was sent, under the sender's headers.
 
-    `body` holds UTF-8 lines for Polars to parse (text files), `frame` the parsed cells (workbooks, Parquet).
+    `body` holds UTF-8 lines for Polars to parse (text files and worksheets), `frame` the values of Parquet.
     """
 
     header: list[str]
@@ -68,6 +68,13 @@ class Part:
     body: bytes = b""
     frame: pl.DataFrame | None = None
     line_runs: list[tuple[int, int]] = field(default_factory=list)     # (first line, how many) of the good records
+
+    def add_run(self, line_no: int, n: int) -> None:
+        """Count n good records from a line on."""
+        if self.line_runs and sum(self.line_runs[-1]) == line_no:
+            self.line_runs[-1] = (self.line_runs[-1][0], self.line_runs[-1][1] + n)
+        elif n:
+            self.line_runs.append((line_no, n))
 
     @property
     def good_rows(self) -> int:
@@ -162,8 +169,8 @@ class _Text:
         self.offset = 0                  # bytes of the unpacked file seen
         self.header: list[str] | None = None
         self.body = bytearray()
-        self.runs: list[tuple[int, int]] = []
-        self.broken: list[Broken] = []
+        self.part = Part([], None, extract, 0)
+        self.broken = self.part.broken
         self.good = 0
         self.waiting: list[tuple[int, bytes]] = []     # from the first unclosed quote on: judged at the end
         sha = hashlib.sha256()
@@ -184,8 +191,8 @@ class _Text:
         self._settle_waiting()
         self._tolerate(5)
         self.digest = sha.hexdigest()
-        self.part = Part(self.header, None, extract, self.line_no, sorted(self.broken, key=lambda b: b.line_no),
-                         bytes(self.body), None, self.runs)
+        self.broken.sort(key=lambda b: b.line_no)
+        self.part.header, self.part.physical_lines, self.part.body = self.header, self.line_no, bytes(self.body)
 
     def _block(self, raw: bytes) -> None:
         if self.offset == 0:
@@ -284,10 +291,7 @@ class _Text:
 
     def _run(self, line_no: int, n: int) -> None:
         self.good += n
-        if self.runs and sum(self.runs[-1]) == line_no:
-            self.runs[-1] = (self.runs[-1][0], self.runs[-1][1] + n)
-        elif n:
-            self.runs.append((line_no, n))
+        self.part.add_run(line_no, n)
 
     def _fields(self, text: str) -> list[str] | None:
         """The fields of a record, None when a quote is still open."""
@@ -464,30 +468,38 @@ def _workbook(path: Path, profile: Profile, limits: Limits) -> Iterator[Part]:
             raise Refused("too_many_columns", f"工作表“{name}”有 {cells.width} 列 {cells.height} 行,超过上限",
                           f"sheet {name} has {cells.width} columns and {cells.height} rows, above the limit")
         found += 1
-        cells = cells.rename({old: f"c{i}" for i, old in enumerate(cells.columns)}).with_row_index("_line", 1)
-        text = pl.exclude("_line")
-        filled = cells.filter(pl.any_horizontal(text.str.strip_chars().fill_null("") != "")) if cells.width > 1 else cells
-        if filled.height == 0:
-            raise Refused("empty_file", f"工作表“{name}”没有表头", f"sheet {name} has no header row")
-        header = [v or "" for v in filled.drop("_line").row(0)]
-        while header and not header[-1].strip():
-            header.pop()
-        rows = filled.slice(1)
-        part = Part(header, name, extract, cells.height)
-        beyond = rows.drop("_line").select(pl.col(f"c{i}") for i in range(len(header), rows.width - 1))
-        bad = (beyond.select(pl.any_horizontal(pl.all().str.strip_chars().fill_null("") != "")).to_series()
-               if beyond.width else pl.repeat(False, rows.height, eager=True))
-        for line_no in rows["_line"].filter(bad):
-            part.broken.append(Broken(int(line_no), f"应有 {len(header)} 列,其后还有内容",
-                                      f"cells beyond the {len(header)} columns of the header", "cells beyond the header"))
-        rows = rows.filter(~bad)
-        lines = rows["_line"].to_numpy().astype(np.int64)
-        breaks = np.flatnonzero(np.diff(lines) != 1) + 1
-        part.line_runs = [(int(run[0]), len(run)) for run in np.split(lines, breaks) if len(run)]
-        part.frame = rows.select(f"c{i}" for i in range(len(header)))
-        yield part
+        yield _sheet(name, extract, cells)
     if not found:
         raise Refused("sheet_unknown", "没有任何约定的工作表", "none of the agreed sheets is in the workbook")
+
+
+def _sheet(name: str, extract: str, cells: pl.DataFrame) -> Part:
+    """A worksheet as text lines, row by row: sheets are many and small, so that Polars' cost per call would dominate."""
+    rows = iter(enumerate(cells.rows(), 1))
+    header: list[str] = []
+    for _, row in rows:
+        header = [v or "" for v in row]
+        if any(v.strip() for v in header):
+            break
+    while header and not header[-1].strip():
+        header.pop()
+    if not header:
+        raise Refused("empty_file", f"工作表“{name}”没有表头", f"sheet {name} has no header row")
+    part, width, out = Part(header, name, extract, cells.height), len(header), io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for line_no, row in rows:
+        filled = [v for v in row if v and not v.isspace()]
+        if not filled:
+            continue
+        if any(v and not v.isspace() for v in row[width:]):
+            part.broken.append(Broken(line_no, f"应有 {width} 列,其后还有内容",
+                                      f"cells beyond the {width} columns of the header", "cells beyond the header"))
+            continue
+        writer.writerow(row[:width] if not any("\n" in v or "\r" in v for v in filled) else
+                        [" ".join(re.split(r"[\r\n]+", v)) if v else v for v in row[:width]])
+        part.add_run(line_no, 1)
+    part.body = out.getvalue().encode()
+    return part
 
 
 # --- Parquet ---------------------------------------------------------------------------------------------------------

@@ -77,7 +77,8 @@ def archive_path(home: Path, digest: str) -> Path:
 
 
 def archive(home: Path, source: Path, digest: str, key: bytes) -> None:
-    """Keep a file as it was received, sealed, under its digest; the same file again costs nothing.
+    """Keep a file as it was received, sealed, under its digest; the same file again costs nothing. The caller sees to
+    it that it reaches the disk before anything refers to it.
 
     Raises ValueError when the file is no longer the one that was read.
     """
@@ -100,8 +101,6 @@ def archive(home: Path, source: Path, digest: str, key: bytes) -> None:
     try:
         with source.open("rb") as f, partial.open("wb") as out:
             seal(Hashing(f), out, key, digest)
-            out.flush()
-            os.fsync(out.fileno())
         if sha.hexdigest() != digest:
             raise ValueError(f"{source.name} changed while it was being read: leave it alone and run again")
         partial.replace(target)

@@ -172,6 +172,17 @@ def test_the_last_of_different_rows_with_one_key_wins_inside_a_batch(zone):
     assert set(found["rule_id"]) == {"charge_line.key_conflict"} and sorted(found["line_no"]) == [2, 4]
 
 
+def test_a_batch_may_tell_of_several_changes_of_one_record(zone):
+    changes = [charge(HOSPITAL, 1, item_name="乙", source_updated_at="2024-01-30 10:00:00", op_type="U"),
+               charge(HOSPITAL, 1, item_name="甲", source_updated_at="2024-01-29 10:00:00"),
+               charge(HOSPITAL, 1, item_name="乙", source_updated_at="2024-01-31 10:00:00", op_type="U")]
+    zone.batch(HOSPITAL, {"charge_line": changes})
+    summary = zone.ingest()
+    assert (summary.rows_staged, summary.rows_quarantined, summary.rows_duplicate) == (2, 0, 1)
+    own = zone.staged("charge_line").sort("_source_updated_at")
+    assert own["item_name"].to_list() == ["甲", "乙"] and own["_line_no"].to_list() == [3, 2]
+
+
 def test_a_corrected_row_releases_the_quarantined_one(zone):
     zone.batch(HOSPITAL, {"charge_line": [charge(HOSPITAL, 1, chrgitm_type="99"), charge(HOSPITAL, 2, chrgitm_type="99")]}, 1)
     zone.ingest()
