@@ -29,6 +29,7 @@ class Till:
     def __init__(self, p: Node, catalogue: Catalogue, level: str) -> None:
         self.p, self.catalogue, self.level = p, catalogue, level
         self._ladders = {}
+        self.visit_mix: tuple[list[str], np.ndarray, np.ndarray] | None = None
 
     def choose(self, rng: np.random.Generator, kinds: np.ndarray, names: list[str], target: np.ndarray,
                years: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,19 +75,9 @@ def visit_lines(p: Node, rng: np.random.Generator, till: Till, visits: Columns, 
     year = year_of(visits.day)
     consult_price = np.array([till.catalogue.price[level, int(y)][consult] for y in np.unique(year)])[
         np.searchsorted(np.unique(year), year)]
-    rest = max(1 - prof.drug - prof.exam - consult_price.mean() / 1e4 / prof.mean, 0.02) if n else 0.02
-    plain = {k: v for k, v in q.outpatient_money.rest.items() if k != "consult"}
-    money = {**{t: s * prof.drug for t, s in q.outpatient_money.drug.items()}, **{t: s * prof.exam for t, s in q.outpatient_money.exam.items()},
-             **{t: s * rest / sum(plain.values()) for t, s in plain.items()}}
-    county = p.outpatient.county
-    reference = {**dict.fromkeys(q.outpatient_money.drug, county.drug), **dict.fromkeys(q.outpatient_money.exam, county.exam),
-                 **dict.fromkeys(plain, 1 - county.drug - county.exam)}
-    here = {**dict.fromkeys(q.outpatient_money.drug, prof.drug), **dict.fromkeys(q.outpatient_money.exam, prof.exam),
-            **dict.fromkeys(plain, rest)}
-    names = list(money)
-    chance = np.array([q.outpatient_lines[t] * here[t] / reference[t] for t in names])
-    chance /= chance.sum()
-    mean_weight = np.array([money[t] for t in names]) / chance
+    if till.visit_mix is None:
+        till.visit_mix = _visit_mix(p, prof, consult_price.mean() / 1e4)
+    names, chance, mean_weight = till.visit_mix
     kinds = np.searchsorted(np.cumsum(chance), rng.random(len(parent))).clip(max=len(names) - 1)
     antibiotic = rng.random(n) < prof.antibiotic * ill.antibiotic[visits.diag] / mix.antibiotic
     names = [*names, "antibiotic"]
@@ -103,6 +94,40 @@ def visit_lines(p: Node, rng: np.random.Generator, till: Till, visits: Columns, 
     second = visits.day[parent].astype(np.int64) * SECONDS_A_DAY + visits.second[parent] + 120 * place
     second = np.minimum(second, (visits.day[parent].astype(np.int64) + 1) * SECONDS_A_DAY - 1)
     return Columns(parent=parent, item=item, quantity=quantity, price=price, amount=_amount(quantity, price), second=second)
+
+
+def _visit_mix(p: Node, prof: Node, consult_price: float) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Kinds of line of a visit, the chance of each and its relative amount, so that the shares of money come out as declared.
+
+    A visit has so few lines that the shares of lines and of money cannot both be chosen: the shares of lines are fitted,
+    on a fixed sample of visits.
+    """
+    q, rng = p.price_list, np.random.default_rng(0)
+    consult = consult_price / prof.mean
+    rest = max(1 - prof.drug - prof.exam - consult, 0.02)
+    plain = {k: v for k, v in q.outpatient_money.rest.items() if k != "consult"}
+    money = _money_shares(q.outpatient_money, {"drug": prof.drug, "exam": prof.exam})
+    money |= {t: s * rest / sum(plain.values()) for t, s in plain.items()}
+    names = list(money)
+    want = np.array(list(money.values()))
+    want = want / want.sum()
+    chance = np.array([q.outpatient_lines[t] for t in names]) * want
+    chance /= chance.sum()
+    weight = want / chance
+    n = 6000
+    count = 1 + rng.poisson(max(prof.lines / (1 - prof.uncharged) - 2, 0.05), n)
+    parent, _ = spread(count)
+    sigma = np.sqrt(2 * np.log(prof.mean / prof.median))
+    left = np.maximum(np.exp(sigma * rng.standard_normal(n)) * prof.median - consult_price, prof.median * 0.1)
+    u, noise = rng.random(len(parent)), np.exp(q.weight_sigma * rng.standard_normal(len(parent)))
+    for _ in range(25):
+        kinds = np.searchsorted(np.cumsum(chance), u).clip(max=len(names) - 1)
+        w = weight[kinds] * noise
+        amount = left[parent] * w / np.bincount(parent, w, n)[parent]
+        got = np.bincount(kinds, amount, len(names)) / amount.sum()
+        chance = chance * (want / np.maximum(got, 1e-6)).clip(0.3, 3) ** 0.7
+        chance /= chance.sum()
+    return names, chance, weight
 
 
 def stay_lines(p: Node, rng: np.random.Generator, till: Till, kind: str, stays: Columns, ill: Illnesses, mix: Mix,

@@ -156,7 +156,7 @@ class Run:
         c.plan.alter_stays(g, s)
         growth = p.institutions[g.kind].fee_growth ** ((s.admit - c.schedule.first) / 365.25)
         lines = stay_lines(p, rng, g.till, g.kind, s, c.stay_illness, g.mix_in, growth, c.plan.material_factor(g, s.admit))
-        c.plan.alter_stay_lines(g, m, s, lines)
+        lines = c.plan.alter_stay_lines(g, m, s, lines)
         reprice(lines)
         split_lines(p, c.catalogue, lines)
         pay = settle(p, rng, p.insurance.inpatient[g.kind], lines, len(s), c.persons.insurance[s.person], c.persons.poor[s.person], True)

@@ -578,7 +578,7 @@ class Plan:
 
     def _plant_i01(self) -> str | None:
         q, c = self.q.I01, self.c
-        n = self._size(q.patients, q.least)
+        n = max(q.least, round(q.patients * c.scale))        # in proportion: each patient makes many stays
         span = q.courses * (q.gap_days[1] + q.los)
         start = c.schedule.last - span - 10
         courses = q.courses
@@ -720,18 +720,28 @@ class Plan:
             mine = (s.out >= a) & (s.out <= b) & (self.rng.random(len(s)) < self.q.Q02.share)
             s.set(coded=np.where(mine, b + self.q.Q02.later_days, 0))
 
-    def alter_stay_lines(self, g: object, m: int, s: Columns, lines: Columns) -> None:
+    def alter_stay_lines(self, g: object, m: int, s: Columns, lines: Columns) -> Columns:
         """Oxygen for more hours than a day has."""
         planted = getattr(self, "F05", None)
         if planted is None or planted[1] != m or planted[2] not in g.insts:
-            return
-        tag, _, _, n = planted
+            return lines
+        tag, _, inst, n = planted
         oxygen = np.flatnonzero(lines.item == self.c.catalogue.special["oxygen"])
         intensive = oxygen[s.dept[lines.parent[oxygen]] == g.intensive_in]
         pool = np.r_[intensive, np.setdiff1d(oxygen, intensive)][:n]
-        lines.quantity[pool] = self.rng.integers(*self.q.F05.hours, len(pool), endpoint=True) * 1000
         lines.set(tag=np.zeros(len(lines), np.int64))
+        if len(pool) < n:                                    # a thinned county may have no such lines that month
+            stay = self.rng.integers(0, len(s), n - len(pool))
+            item = self.c.catalogue.special["oxygen"]
+            price = self.c.catalogue.price[g.level, int(year_of(s.admit[0]))][item]
+            more = Columns(parent=stay, item=np.full(len(stay), item), quantity=np.full(len(stay), 1000), price=np.full(len(stay), price),
+                           amount=np.full(len(stay), price // 100), second=s.admitted[stay] + 3600, day=s.admit[stay], tag=np.full(len(stay), tag))
+            lines = Columns.join([lines, more])
+            lines = lines.take(np.lexsort((lines.second, lines.parent)))
+            pool = np.r_[np.flatnonzero(lines.tag == tag), np.flatnonzero(lines.item == item)[: len(pool)]]
         lines.tag[pool] = tag
+        lines.quantity[lines.tag == tag] = self.rng.integers(*self.q.F05.hours, int((lines.tag == tag).sum()), endpoint=True) * 1000
+        return lines
 
     def overstated(self, cols: dict, last: dict, changed: np.ndarray, inst: np.ndarray, end: np.ndarray, pay: Columns) -> tuple:
         """Settlements of the hospital that sends three months again: first too high, later right."""
@@ -787,6 +797,7 @@ class Plan:
     def after(self, sender: str, label: str, seq: int, extract: str, local: pl.DataFrame, header: str | None) -> pl.DataFrame:
         """A file as it leaves the institution; a number becomes text with a unit where that is planted."""
         if extract == "case_front_page" and seq == 1 and hasattr(self, "Q09") and (sender, label) == self.Q09[1:] and header:
+            self.entries[self.Q09[0]].magnitude = f"{local.height} rows"
             return local.with_columns(pl.concat_str([pl.col(header).cast(pl.String), pl.lit(self.q.Q09.text)]).alias(header))
         return local
 
