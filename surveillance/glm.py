@@ -150,12 +150,12 @@ class DesignFit:
 
 def fit_design(
     counts: np.ndarray, weights: np.ndarray, design: np.ndarray, shape: np.ndarray | None = None,
-    start: np.ndarray | None = None,
+    start: np.ndarray | None = None, ridge: np.ndarray | None = None,
 ) -> DesignFit:
     """Fit log mean = design @ coefficients, design (n, q) shared by all problems; counts and weights (P, n).
 
     ``shape`` (P,) makes it negative binomial with variance mean + shape x mean^2 (0 or None: Poisson).
-    ``start`` (P, n) are starting means. Raises LinAlgError if the design is collinear on the weighted observations.
+    ``start`` (P, n) are starting means, ``ridge`` (q,) the precision of a normal prior around 0 per column. Raises LinAlgError if the design is collinear on the weighted observations.
     """
     y, omega = counts, weights
     width = design.shape[1]
@@ -169,12 +169,16 @@ def fit_design(
         np.zeros(len(y), dtype=bool),
     )
     active = np.arange(len(y))
+    prior = np.zeros(width) if ridge is None else ridge
     beta = None
     for step in range(MAX_STEPS):
         used = omega * mu / (1 + alpha[:, None] * mu)
-        information = (used @ products).reshape(-1, width, width)
-        pull = used * (y / mu - 1) if beta is not None else used * (np.log(mu) + y / mu - 1)
-        move = np.linalg.solve(information, (pull @ design)[:, :, None])[:, :, 0]
+        information = (used @ products).reshape(-1, width, width) + np.diag(prior)
+        if beta is None:
+            pull = (used * (np.log(mu) + y / mu - 1)) @ design
+        else:
+            pull = (used * (y / mu - 1)) @ design - prior * beta
+        move = np.linalg.solve(information, pull[:, :, None])[:, :, 0]
         old, beta = beta, move if beta is None else beta + move
         mu, new = _means(beta, design, y, omega, log_y, alpha)
         for _ in range(MAX_STEPS):

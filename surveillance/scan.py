@@ -1,7 +1,8 @@
 """Prospective space-time scan statistic over circular windows.
 
 Kulldorff (1997) Commun Stat Theory Methods 26:1481-1496; prospective: Kulldorff (2001) J R Stat Soc A 164:61-72;
-space-time permutation: Kulldorff et al. (2005) PLoS Med 2(3):e59; recurrence interval: Kleinman, Lazarus & Platt (2004).
+space-time permutation: Kulldorff et al. (2005) PLoS Med 2(3):e59; recurrence interval: Kleinman, Lazarus & Platt (2004) Am J
+Epidemiol 159:217-224; Gumbel approximation: Abrams, Kulldorff & Kleinman (2010) Int J Health Geogr 9:61.
 """
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ TIE = 1e-9   # statistics closer than this are equal: they differ by rounding on
 class Cluster:
     """A cylinder: ``places`` (columns, nearest first) around column ``centre`` within ``radius_km``, rows ``first`` to
     ``last`` inclusive, ``observed`` and ``expected`` cases, ``statistic`` (log likelihood ratio), Monte Carlo
-    ``p_value`` and ``recurrence_days``: the days within which one such cluster is expected by chance."""
+    ``p_value``, the Gumbel approximation ``p_gumbel`` of it, which reaches beyond the number of replicates, and
+    ``recurrence_days``: the days within which one such cluster is expected by chance, from the Monte Carlo p-value, or
+    from the approximation where fewer than ten replicates reached the statistic."""
 
     places: np.ndarray
     centre: int
@@ -32,6 +35,7 @@ class Cluster:
     expected: float
     statistic: float
     p_value: float
+    p_gumbel: float
     recurrence_days: float
 
 
@@ -193,12 +197,24 @@ def _cluster(candidate, circles, rows, simulated, days_per_row, observed, recent
     statistic, index, size, window = candidate
     circle = circles[index]
     places = circle.order[: circle.sizes[size]]
-    p = (1 + np.sum(simulated >= statistic - TIE)) / (1 + len(simulated))
+    rank = 1 + int(np.sum(simulated >= statistic - TIE))
+    p = rank / (1 + len(simulated))
+    p_gumbel = gumbel_tail(statistic, simulated)
     return Cluster(
         places=places, centre=circle.centre, radius_km=float(circle.radii[size]), first=rows - 1 - int(window),
         last=rows - 1, observed=int(observed[places, window, 0].sum()), expected=float(recent[places, window].sum()),
-        statistic=float(statistic), p_value=float(p), recurrence_days=days_per_row / float(p),
+        statistic=float(statistic), p_value=p, p_gumbel=p_gumbel,
+        recurrence_days=days_per_row / (p if rank > 10 else min(p, p_gumbel)),
     )
+
+
+def gumbel_tail(statistic: float, simulated: np.ndarray) -> float:
+    """P(maximum >= statistic) from a Gumbel distribution with the moments of the simulated maxima; 1 if they are few."""
+    if len(simulated) < 2 or simulated.std() == 0:
+        return 1.0
+    scale = simulated.std(ddof=1) * np.sqrt(6) / np.pi
+    mode = simulated.mean() - np.euler_gamma * scale
+    return float(max(-np.expm1(-np.exp(-(statistic - mode) / scale)), 1e-300))
 
 
 def _simulate(circles, cases, risk, model, recent, total, min_cases, replicates, rng):
