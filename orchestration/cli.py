@@ -32,9 +32,11 @@ def _settings(home: Path | None = None, landing: Path | None = None):
 
 
 def _console():
+    import sys
+
     from rich.console import Console
 
-    return Console()
+    return Console(file=sys.stdout)      # this stream, also while a library's output is sent elsewhere
 
 
 def _stop(message: str) -> None:
@@ -52,7 +54,6 @@ def county_generate(
 ) -> None:
     """Generate a county's extracts as its institutions would hand them over, with the truth beside them."""
     from data_samples.generate import generate
-
     from orchestration.progress import TerminalProgress
 
     console = _console()
@@ -103,6 +104,28 @@ def status(
         typer.echo(json.dumps(body, ensure_ascii=False, indent=1, default=str))
     else:
         show_status(body, _console())
+
+
+@app.command()
+def trace(
+    digest: Annotated[str, typer.Argument(help="SHA-256 of the file, as the staged rows and findings carry it.")],
+    line: Annotated[int, typer.Argument(help="Line of the file, or row of its sheet.")],
+    extract: Annotated[str | None, typer.Option(help="Which sheet of a workbook.")] = None,
+    home: Home = None,
+) -> None:
+    """Show the line of an archived file as the institution sent it; what identifies a person is masked."""
+    from ingestion.identity import KeyRing, KeysUnusable
+    from ingestion.trace import trace as trace_line
+
+    settings = _settings(home)
+    try:
+        found = trace_line(settings.paths.home, KeyRing.load(settings.paths.keys), digest, line, extract)
+    except (KeysUnusable, LookupError) as error:
+        _stop(str(error))
+    place = f"{found.sender} {found.batch_id} {found.file_name}"
+    typer.echo(f"{place}{f' [{found.sheet}]' if found.sheet else ''} line {found.line_no} ({found.extract})")
+    for column, value in found.fields.items():
+        typer.echo(f"  {column}: {value}")
 
 
 @app.command()

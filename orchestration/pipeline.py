@@ -17,9 +17,12 @@ from orchestration.site import Site
 # Without these Dagster sends usage statistics and covers its page with a newsletter dialog.
 DAGSTER_YAML = """telemetry: {enabled: false}
 nux: {enabled: false}
-concurrency: {pools: {default_limit: 1}}
-run_coordinator: {module: dagster.core.run_coordinator, class: QueuedRunCoordinator, config: {max_concurrent_runs: 1}}
+concurrency: {pools: {default_limit: 1}, runs: {max_concurrent_runs: 1}}
 """
+
+
+# The reason of a failure is printed by the command, its trace stands in the Dagster UI.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class RunFailed(RuntimeError):
@@ -70,11 +73,11 @@ def run(
         from orchestration.definitions import build_defs
 
         meter = RunMeter(settings.paths.runs, started_at)
-        site = Site(settings, lambda: started_at, progress, meter, as_of, full)
+        site = Site(settings, lambda: started_at, progress, meter, as_of, full, attended=True)
         try:
             with dg.DagsterInstance.get() as instance:
                 result = build_defs(site).get_job_def("nightly").execute_in_process(
-                    instance=instance, raise_on_error=False
+                    instance=instance, raise_on_error=False, run_config=QUIET
                 )
         finally:
             meter.save()

@@ -25,7 +25,7 @@ class TerminalProgress:
     def __init__(self, console: Console) -> None:
         self._bar = Bar(
             TextColumn("[bold]{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[last]}"), console=console,
+            TextColumn("[dim]{task.fields[last]}"), console=console, redirect_stdout=False, redirect_stderr=False,
         )
         self._task = None
 
@@ -53,6 +53,13 @@ class TerminalProgress:
             self._bar.console.print(f"  ✗ {label}")
         if self._task is not None:
             self._bar.update(self._task, advance=1, last=label[:60])
+
+
+    def counted(self, stage: str, item: str, total: int) -> None:
+        """The same for a caller that names stage, item and total at each step."""
+        if self._task is None or self._bar.tasks[self._bar.task_ids.index(self._task)].description != stage:
+            self.stage(stage, total)
+        self.item(item)
 
 
 class LogProgress:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -37,6 +37,7 @@ class Site:
     meter: RunMeter | None = None
     as_of: datetime | None = None
     full_build: bool = False
+    attended: bool = False             # a person watches the progress: the libraries' own output goes to a file
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, int]]:
@@ -46,6 +47,18 @@ class Site:
         else:
             with self.meter.stage(name) as size:
                 yield size
+
+
+    @contextmanager
+    def library_output(self, name: str) -> Iterator[None]:
+        """Send what a library prints to `<home>/logs/<name>.log` while a person watches the progress instead."""
+        if not self.attended:
+            yield
+            return
+        path = self.settings.paths.home / "logs" / f"{name}.log"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a", encoding="utf-8") as log, redirect_stdout(log):
+            yield
 
 
 def failure(zh: str, en: str, **metadata: object) -> dg.Failure:

@@ -1,16 +1,18 @@
 """Landing zone → loads: one asset an extract, the ledger, the quarantine, the feedback workbooks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import dagster as dg
 import polars as pl
-from quality.feedback import write_feedback
 
 from ingestion import ledger
 from ingestion.identity import KeyRing, KeysUnusable
 from ingestion.load import ingest
+from ingestion.profile import load_checked
 from orchestration.site import RETRY, WRITER, Site, failure
 from quality.contract import load_contracts
+from quality.feedback import write_feedback
 
 LANDING, LEDGER, QUARANTINE, FEEDBACK = (dg.AssetKey(k) for k in ("landing", "ledger", "quarantine", "feedback"))
 
@@ -99,9 +101,29 @@ def write_all_feedback(site: Site) -> int:
             own = pl.col("sender") == sender
             target = out / sender / f"{folder.name}.xlsx"
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_feedback(target, sender, batches.filter(own), files.filter(own), findings.filter(own), contracts)
+            write_feedback(target, sender, batches.filter(own), files.filter(own), findings.filter(own), contracts,
+                           header_of=_their_headers(batches.filter(own)))
             written += 1
         (out / ".done").mkdir(parents=True, exist_ok=True)
         (out / ".done" / folder.name).touch()
         site.progress.item(folder.name)
     return written
+
+
+def _their_headers(batches: pl.DataFrame) -> Callable[[str, str, str], str | None]:
+    """(batch, extract, our column) to the header that the sender's own file has for it."""
+    profiles, contracts = load_checked(load_contracts()), load_contracts()
+    about = {row["batch_id"]: (profiles.get(row["profile"]), row["period_from"]) for row in batches.to_dicts()}
+
+    @cache
+    def headers(batch_id: str, extract: str) -> dict[str, str]:
+        profile, period_from = about[batch_id]
+        if profile is None or extract not in profile.extracts:
+            return {}
+        try:
+            held = profile.extracts[extract].header_map(contracts[extract], period_from)
+        except LookupError:
+            return {}
+        return {ours: theirs for theirs, ours in held.items()}
+
+    return lambda batch_id, extract, column: headers(batch_id, extract).get(column)

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliInvocation, DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
 from ingestion import ledger
@@ -17,6 +24,7 @@ from orchestration.settings import REPOSITORY, exported
 from orchestration.site import RETRY, WRITER, Site, failure
 
 PROJECT_DIR = REPOSITORY / "dbt_project"
+SEVERAL_TABLES_ONE_ASSET = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
 
 
 class Translator(DagsterDbtTranslator):
@@ -67,7 +75,7 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
     nodes = json.loads(manifest.read_text("utf-8"))["nodes"].values()
     total = sum(n["resource_type"] in ("model", "seed", "snapshot", "test") for n in nodes)
 
-    @dbt_assets(manifest=manifest, project=project, name="warehouse", dagster_dbt_translator=Translator(),
+    @dbt_assets(manifest=manifest, project=project, name="warehouse", dagster_dbt_translator=Translator(SEVERAL_TABLES_ONE_ASSET),
                 pool=WRITER, retry_policy=RETRY, exclude="resource_type:unit_test")
     def warehouse(context: dg.AssetExecutionContext) -> Iterator[Any]:
         site.progress.stage("星型模型与集市 | star schema and marts", total)
@@ -75,7 +83,7 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
         build, empty = builds.begin(settings.paths.build, builds.code_digest(), as_of, full=site.full_build)
         variables = {"load_id": ledger.last_load(settings.paths.home)} | ({"as_of": as_of} if as_of else {})
         dbt = DbtCliResource(project_dir=project, dbt_executable=str(dbt_executable()))
-        with site.stage("dbt build") as size, exported(XIANJIAN_DUCKDB=str(build.path)):
+        with site.stage("dbt build") as size, exported(XIANJIAN_DUCKDB=str(build.path)), site.library_output("dbt"):
             run = dbt.cli(["build", "--exclude", "resource_type:unit_test", "--vars", json.dumps(variables)],
                           context=context)
             try:
