@@ -54,6 +54,13 @@ class ConservationBroken(Exception):
     """A row would have been lost or counted twice; nothing was committed."""
 
 
+class _Moved(Exception):
+    """A batch was taken away or changed while it was being read: it waits for the next run."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+
 @dataclass(frozen=True)
 class Policy:
     """The settings of a run, each with its reason."""
@@ -99,7 +106,7 @@ class _Piece:
     extract: str | None = None
     refused: Refused | None = None
     seen: bool = False
-    received: int = 0
+    received: int = 0                  # rows; those of an unreadable file as its manifest says
     staged: int = 0
     quarantined: int = 0
     duplicate: int = 0
@@ -144,9 +151,18 @@ def ingest(home: Path, landing: Path, keys: KeyRing, contracts: dict[str, Contra
         progress.stage("装载 | loads", len(groups))
         number = max((int(name[1:]) for name in ledger.load_ids(home)), default=0)
         for batches in groups:
+            load = None
+            while batches and load is None:
+                load = _Load(home, f"L{number + 1:06d}", batches, keys, contracts, profiles, policy, progress)
+                try:
+                    load.run()
+                except _Moved as moved:
+                    shutil.rmtree(load.temporary)
+                    summary.waiting += (moved.batch.landing_path,)
+                    batches, load = [b for b in batches if b is not moved.batch], None
+            if load is None:
+                continue
             number += 1
-            load = _Load(home, f"L{number:06d}", batches, keys, contracts, profiles, policy, progress)
-            load.run()
             summary.load_ids.append(load.load_id)
             load.add_to(summary)
             progress.item(f"{load.load_id}: {len(batches)} batches")
@@ -261,18 +277,24 @@ class _Load:
 
     def _open_file(self, i: int, batch: Batch, order: int, file: File) -> None:
         profile = self.profiles.get(batch.profile or "")
-        size = file.path.stat().st_size if file.path.exists() else 0
+        try:
+            size = file.path.stat().st_size
+        except OSError:
+            raise _Moved(batch) from None
         if profile is None:
-            self._add(_Piece(i, file, order, file.sha256, size, None, refused=self.refused.get(i)))
+            self._add(_Piece(i, file, order, file.sha256, size, None, received=file.rows or 0, refused=self.refused.get(i)))
             return
         try:
             opened: Opened = open_file(file.path, file.extract, profile, self.policy.limits)
             if file.sha256 and file.sha256.lower() != opened.digest:
                 raise Refused("digest", "文件内容与清单的 sha256 不符,可能传输受损,请重新发送",
                               "the content is not what the manifest's sha256 says; send it again")
+        except OSError:
+            raise _Moved(batch) from None
         except Refused as error:
-            self._add(_Piece(i, file, order, file.sha256, size, None, extract=file.extract,
-                                      refused=error.within(file.path.name)))
+            # what could not be read counts as its manifest says, so that a lost file shows in the ledger
+            self._add(_Piece(i, file, order, file.sha256, size, None, extract=file.extract, received=file.rows or 0,
+                             refused=error.within(file.path.name)))
             return
         for part in opened.parts:
             piece = _Piece(i, file, order, opened.digest, opened.bytes, part, part.sheet, part.physical_lines,
@@ -638,7 +660,7 @@ class _Load:
                              b.received_at, state, (b.sender, x, b.period_from, b.period_to) in before,
                              sum(p.received for p in mine), sum(p.quarantined for p in mine),
                              sum(p.duplicate for p in mine),
-                             sum(said.values()) if said and None not in said.values() else None,
+                             sum(said.values()) if said and None not in said.values() and i not in self.refused else None,
                              sum(p.conflict for p in mine)))
                 before.add((b.sender, x, b.period_from, b.period_to))
         earlier = pl.concat([pl.DataFrame(schema=EARLIER), ledger.table(self.home, "codes", EARLIER)])
@@ -696,4 +718,7 @@ class _Load:
         for p in self.pieces:
             if p.batch not in self.refused and not p.seen and p.digest not in done:
                 done.add(p.digest)
-                sealed.archive(self.home, p.file.path, p.digest, self.keys.vault)
+                try:
+                    sealed.archive(self.home, p.file.path, p.digest, self.keys.vault)
+                except (FileNotFoundError, sealed.Changed):
+                    raise _Moved(self.batches[p.batch]) from None

@@ -67,6 +67,8 @@ def _translated(text: pl.Expr, column: str, kind: str, profile: Profile, extract
         return text.replace(codes)
     if kind == "bool":
         return text.replace({k: str(v).lower() for k, v in profile.booleans.items()})
+    if kind == "date" and profile.format != "csv":           # a typed day comes with its midnight
+        text = text.str.replace(r"[ T]00:00:00(\.0+)?$", "")
     if kind == "date" and profile.date_format != ISO_DATE:
         return pl.coalesce(text.str.to_date(profile.date_format, strict=False).dt.strftime(ISO_DATE), text)
     if kind == "datetime" and profile.datetime_format != ISO_TIME:

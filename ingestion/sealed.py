@@ -26,6 +26,10 @@ class SealBroken(Exception):
     """A sealed file is damaged, cut short, or was sealed with another key."""
 
 
+class Changed(Exception):
+    """A file is no longer what it was when it was read."""
+
+
 def seal(source: BinaryIO, target: BinaryIO, key: bytes, label: str) -> None:
     """Encrypt a stream. `label` says what it is; opening needs the same one."""
     cipher, salt = AESGCM(key), os.urandom(8)
@@ -80,7 +84,7 @@ def archive(home: Path, source: Path, digest: str, key: bytes) -> None:
     """Keep a file as it was received, sealed, under its digest; the same file again costs nothing. The caller sees to
     it that it reaches the disk before anything refers to it.
 
-    Raises ValueError when the file is no longer the one that was read.
+    Raises Changed when the file is no longer the one that was read.
     """
     target = archive_path(home, digest)
     if target.exists():
@@ -102,7 +106,7 @@ def archive(home: Path, source: Path, digest: str, key: bytes) -> None:
         with source.open("rb") as f, partial.open("wb") as out:
             seal(Hashing(f), out, key, digest)
         if sha.hexdigest() != digest:
-            raise ValueError(f"{source.name} changed while it was being read: leave it alone and run again")
+            raise Changed(f"{source.name} changed while it was being read: leave it alone and run again")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

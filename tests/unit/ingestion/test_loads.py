@@ -1,6 +1,7 @@
 """What becomes of rows: conservation, duplicates, corrections, releases, as-of, and loads that are interrupted."""
 
 import datetime as dt
+import io
 import os
 import re
 import signal
@@ -246,7 +247,7 @@ def test_unknown_op_types_and_times_are_named(zone):
 ROWS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["good", "other", "bad code", "wide", "foreign"])), max_size=25)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(batches=st.lists(ROWS, min_size=1, max_size=4), cut=st.integers(0, 3))
 def test_no_row_is_lost_or_counted_twice(tmp_path_factory, batches, cut):
     zone = Landing(tmp_path_factory.mktemp("county"))
@@ -297,7 +298,6 @@ def test_no_identity_leaves_the_door(zone):
 
 
 def test_the_vault_opens_with_its_key_and_holds_what_is_new_only(zone):
-    import io
     zone.batch(HOSPITAL, {"registration": [registration(HOSPITAL, i) for i in range(40)]}, 1)
     zone.ingest()
     zone.batch(HOSPITAL, {"registration": [registration(HOSPITAL, i, fee="1.00") for i in range(41)]}, 2)
@@ -362,8 +362,8 @@ def test_interrupted_anywhere_and_run_again(zone, tmp_path, monkeypatch, point):
 def test_killed_for_real_and_run_again(zone, tmp_path):
     for sender in (HOSPITAL, COUNTY, PRIVATE):
         for seq in (1, 2):
-            zone.batch(sender, {"charge_line": [charge(sender, 10_000 * seq + i) for i in range(4000)]}, seq)
-    zone.ingest(max_load_bytes=600_000)
+            zone.batch(sender, {"charge_line": [charge(sender, 10_000 * seq + i) for i in range(1500)]}, seq)
+    zone.ingest(max_load_bytes=230_000)
     undisturbed = staged_bytes(zone.home)
     zone.home = tmp_path / "killed"
     code = textwrap.dedent("""
@@ -372,7 +372,7 @@ def test_killed_for_real_and_run_again(zone, tmp_path):
         from ingestion.identity import KeyRing
         from ingestion.load import ingest
         home, landing, keys = map(Path, sys.argv[1:])
-        ingest(home, landing, KeyRing.load(keys), max_load_bytes=600_000)
+        ingest(home, landing, KeyRing.load(keys), max_load_bytes=230_000)
     """)
     command = [sys.executable, "-c", code, str(zone.home), str(zone.landing), str(zone.key_dir)]
     process = subprocess.Popen(command, cwd=Path(load.__file__).parents[1])
@@ -382,6 +382,29 @@ def test_killed_for_real_and_run_again(zone, tmp_path):
     assert process.wait() == -signal.SIGKILL
     subprocess.run(command, cwd=Path(load.__file__).parents[1], check=True)
     assert staged_bytes(zone.home) == undisturbed
+
+
+@pytest.mark.parametrize("when", ["before reading", "before archiving", "before archiving, with other content"])
+def test_a_batch_that_is_taken_away_waits_and_harms_nothing(zone, monkeypatch, when):
+    folder = zone.batch(HOSPITAL, {"charge_line": [charge(HOSPITAL, i) for i in range(20)]})
+    zone.batch(COUNTY, {"charge_line": [charge(COUNTY, i) for i in range(20)]})
+    file = next(p for p in folder.iterdir() if p.suffix == ".csv")
+    raw = file.read_bytes()
+    step = "_open" if when == "before reading" else "_archive"
+    original = getattr(load._Load, step)
+
+    def disturbed(self):
+        if len(self.batches) == 2:
+            file.write_bytes(b"other") if "content" in when else file.unlink()
+        return original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(load._Load, step, disturbed)
+        summary = zone.ingest()
+    assert (summary.accepted, summary.waiting) == (1, (f"{HOSPITAL}/{folder.name}",))
+    file.write_bytes(raw)
+    assert zone.ingest().accepted == 1
+    assert zone.staged("charge_line").height == 40 and ledger.conservation(zone.home) == []
 
 
 def test_one_writer_at_a_time(zone):

@@ -1,5 +1,6 @@
 """Every kind of wrong file is refused with its reason, and harms nothing else."""
 
+import datetime as dt
 import gzip
 import io
 import json
@@ -18,22 +19,19 @@ from tests.unit.ingestion.conftest import (
     COUNTY,
     HOSPITAL,
     PRIVATE,
+    SENDERS,
     TOWNSHIP,
     charge,
     institution,
     registration,
+    to_vendor,
 )
 
 ROWS = 40
 
 
 def good(zone, sender: str) -> bytes:
-    return zone.encode("charge_line", [charge(sender, i) for i in range(ROWS)], zone_profile(sender))
-
-
-def zone_profile(sender: str) -> str:
-    from tests.unit.ingestion.conftest import SENDERS
-    return SENDERS[sender]
+    return zone.encode("charge_line", [charge(sender, i) for i in range(ROWS)], SENDERS[sender])
 
 
 def after(zone, sender: str, raw: bytes, extract: str = "charge_line", **options) -> dict:
@@ -112,8 +110,12 @@ def test_content_other_than_the_manifest_says(zone):
     folder = zone.batch(HOSPITAL, {"charge_line": [charge(HOSPITAL, i) for i in range(ROWS)]})
     file = next(p for p in folder.iterdir() if p.suffix == ".csv")
     file.write_bytes(file.read_bytes().replace(b"7.00", b"9.00", 1))
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["files"][0]["rows"] = ROWS
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     zone.ingest()
-    assert zone.status()[f"{HOSPITAL}-202401-01"]["reason_code"] == "digest"
+    record = zone.status()[f"{HOSPITAL}-202401-01"]
+    assert (record["reason_code"], record["rows_received"], record["rows_quarantined"]) == ("digest", ROWS, ROWS)
     assert zone.staged("charge_line").height == 0 and not list((zone.home / "archive").rglob("*.enc"))
 
 
@@ -308,6 +310,20 @@ def test_unfinished_files_are_left_alone(zone):
     os.rename(folder / "manifest.json", folder / "manifest.later")
     summary = zone.ingest()
     assert summary.load_ids == [] and summary.waiting == (f"{HOSPITAL}/{folder.name}",)
+
+
+def test_typed_cells_read_like_text(zone):
+    def edit(book):
+        sheet, day = book.worksheets()[0], book.add_format({"num_format": "yyyy-mm-dd"})
+        sheet.write_datetime(1, headers.index("出生日期"), dt.datetime(1980, 1, 1), day)
+        sheet.write_number(1, headers.index("挂号诊查费"), 10)
+        sheet.write_datetime(1, headers.index("挂号时间"), dt.datetime(2024, 1, 2, 8, 1), day)
+
+    headers = to_vendor([], "registration", "village_workbook", dt.date(2024, 1, 1))[0]
+    zone.workbook(CLINIC, {"registration": [registration(CLINIC, 1)]}, edit=edit)
+    zone.workbook(CLINIC, {"registration": [registration(CLINIC, 1)]}, name="上报工作簿_202402.xlsx")
+    summary = zone.ingest()
+    assert (summary.rows_staged, summary.rows_duplicate) == (1, 1)
 
 
 # --- typed Parquet ----------------------------------------------------------------------------------------------------
