@@ -20,6 +20,7 @@ from quality.contract import Contract
 ZONE = dt.timezone(dt.timedelta(hours=8))
 SCHEMA_VERSION = "1.0"
 NO_MANIFEST = "xlsx"             # village clinics send loose workbooks
+ROW_GROUP = 100_000
 
 
 def _typed(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
@@ -36,18 +37,25 @@ class Truth:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.contracts = folder, contracts
         self._writers: dict[str, pq.ParquetWriter] = {}
+        self._waiting: dict[str, list[pl.DataFrame]] = {}
         self.rows: dict[str, int] = {}
 
     def add(self, extract: str, frame: pl.DataFrame) -> None:
-        if not frame.height and extract in self._writers:
-            return
-        table = _typed(self.contracts[extract], frame).to_arrow(compat_level=pl.CompatLevel.oldest())
+        self.rows[extract] = self.rows.get(extract, 0) + frame.height
+        waiting = self._waiting.setdefault(extract, [])
+        waiting.append(_typed(self.contracts[extract], frame))
+        if sum(f.height for f in waiting) >= ROW_GROUP:
+            self._flush(extract)
+
+    def _flush(self, extract: str) -> None:
+        table = pl.concat(self._waiting.pop(extract)).to_arrow(compat_level=pl.CompatLevel.oldest())
         if extract not in self._writers:
             self._writers[extract] = pq.ParquetWriter(self.folder / f"{extract}.parquet", table.schema, compression="zstd")
         self._writers[extract].write_table(table)
-        self.rows[extract] = self.rows.get(extract, 0) + frame.height
 
     def close(self) -> None:
+        for extract in list(self._waiting):
+            self._flush(extract)
         for w in self._writers.values():
             w.close()
 

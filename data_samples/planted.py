@@ -137,7 +137,7 @@ class Plan:
         inst = np.broadcast_to(inst, n)
         diag = np.array([ill.index[x] for x in icd])[np.arange(n) % len(icd)]
         cols = {"inst": inst, "admit": admit.astype(np.int64), "out": (admit + los).astype(np.int64), "person": person, "diag": diag,
-                "tag": np.full(n, tag, np.int32)}
+                "tag": np.full(n, tag, np.int32), "z": np.zeros(n)}
         self._add(self._stays, inst, admit, cols | more)
 
     def _disease(self, code: str) -> tuple[int, str]:
@@ -602,6 +602,8 @@ class Plan:
 
     def _plant_i08(self) -> str | None:
         q, c = self.q.I08, self.c
+        if c.scale < q.least_scale:
+            return "one such stay would outweigh all others of so thin a county"
         n = self._size(q.patients, q.least)
         who = self._people(n, 20, 70, c.schedule.first)
         los = self.rng.integers(*q.days, len(who))
