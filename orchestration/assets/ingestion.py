@@ -9,9 +9,9 @@ import polars as pl
 from ingestion import ledger
 from ingestion.identity import KeyRing, KeysUnusable
 from ingestion.load import ingest
-from ingestion.profile import load_checked
+from ingestion.profile import Profile, load_checked
 from orchestration.site import RETRY, WRITER, Site, failure
-from quality.contract import load_contracts
+from quality.contract import Contract, load_contracts
 from quality.feedback import write_feedback
 
 LANDING, LEDGER, QUARANTINE, FEEDBACK = (dg.AssetKey(k) for k in ("landing", "ledger", "quarantine", "feedback"))
@@ -91,6 +91,7 @@ def ingestion_assets(site: Site) -> list[dg.AssetsDefinition | dg.AssetSpec]:
 def write_all_feedback(site: Site) -> int:
     """Write one workbook for each (load, sender) that has findings and no workbook yet; returns how many."""
     home, out, contracts, written = site.settings.paths.home, site.settings.paths.feedback, load_contracts(), 0
+    profiles = load_checked(contracts)
     loads = [p for p in ledger.load_folders(home) if not (out / ".done" / p.name).exists()]
     site.progress.stage("反馈工作簿 | feedback workbooks", len(loads))
     for folder in loads:
@@ -102,7 +103,7 @@ def write_all_feedback(site: Site) -> int:
             target = out / sender / f"{folder.name}.xlsx"
             target.parent.mkdir(parents=True, exist_ok=True)
             write_feedback(target, sender, batches.filter(own), files.filter(own), findings.filter(own), contracts,
-                           header_of=_their_headers(batches.filter(own)))
+                           header_of=_their_headers(batches.filter(own), contracts, profiles))
             written += 1
         (out / ".done").mkdir(parents=True, exist_ok=True)
         (out / ".done" / folder.name).touch()
@@ -110,9 +111,10 @@ def write_all_feedback(site: Site) -> int:
     return written
 
 
-def _their_headers(batches: pl.DataFrame) -> Callable[[str, str, str], str | None]:
-    """(batch, extract, our column) to the header that the sender's own file has for it."""
-    profiles, contracts = load_checked(load_contracts()), load_contracts()
+def _their_headers(
+    batches: pl.DataFrame, contracts: dict[str, Contract], profiles: dict[str, Profile]
+) -> Callable[[str, str, str], str]:
+    """(batch, extract, our column) to the header that the sender's own file has for it; ours where it has none."""
     about = {row["batch_id"]: (profiles.get(row["profile"]), row["period_from"]) for row in batches.to_dicts()}
 
     @cache
@@ -126,4 +128,4 @@ def _their_headers(batches: pl.DataFrame) -> Callable[[str, str, str], str | Non
             return {}
         return {ours: theirs for theirs, ours in held.items()}
 
-    return lambda batch_id, extract, column: headers(batch_id, extract).get(column)
+    return lambda batch_id, extract, column: headers(batch_id, extract).get(column, column)
