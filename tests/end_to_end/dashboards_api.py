@@ -5,30 +5,33 @@ Put here: logging in and querying. Put elsewhere: what the answers should be (`t
 
 import json
 from typing import Any
+from http.cookiejar import CookieJar
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 
 class Client:
     """One user's session with one server."""
 
     def __init__(self, base: str, username: str, password: str) -> None:
-        self.base, self.token = base, ""
+        self.base, self.token, self.csrf = base, "", ""
+        self.opener = build_opener(HTTPCookieProcessor(CookieJar()))
         status, answer = self.call("POST", "/api/v1/security/login", {
             "username": username, "password": password, "provider": "db", "refresh": False})
         if status != 200:
             raise PermissionError(f"login as {username}: {status} {answer}")
         self.token = answer["access_token"]
+        self.csrf = self.call("GET", "/api/v1/security/csrf_token/")[1]["result"]
 
     def call(self, method: str, path: str, body: dict | None = None) -> tuple[int, Any]:
         """Status and decoded answer; an HTTP error is an answer, not an exception."""
         headers = {"Content-Type": "application/json"}
         if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
+            headers |= {"Authorization": f"Bearer {self.token}", "X-CSRFToken": self.csrf, "Referer": self.base}
         request = Request(self.base + path, method=method, headers=headers,
                           data=None if body is None else json.dumps(body).encode())
         try:
-            with urlopen(request, timeout=120) as reply:
+            with self.opener.open(request, timeout=120) as reply:
                 return reply.status, json.loads(reply.read() or "null")
         except HTTPError as error:
             text = error.read().decode("utf-8", "replace")
@@ -37,12 +40,11 @@ class Client:
             except ValueError:
                 return error.code, text[:500]
 
-    def listed(self, kind: str, columns: list[str]) -> list[dict]:
+    def listed(self, kind: str) -> list[dict]:
         """All charts, datasets or dashboards this user can see."""
-        query = json.dumps({"page_size": 500, "columns": columns}).replace('"', "'")
         status, answer = self.call("GET", f"/api/v1/{kind}/?q=(page_size:500)")
         if status != 200:
-            raise PermissionError(f"{kind}: {status} {answer} {query}")
+            raise PermissionError(f"{kind}: {status} {answer}")
         return answer["result"]
 
     def data(self, dataset: int, query: dict[str, Any], result_type: str = "full") -> tuple[int, Any]:
