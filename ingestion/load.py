@@ -447,19 +447,18 @@ class _Load:
                                  _event_day(contract, typed=True).alias("_event"))
 
     def _refuse_by_share(self) -> None:
-        counts: dict[tuple[int, str], list[int]] = {}
-        for p in self.pieces:
-            if self._takes(p):
-                count = counts.setdefault((p.batch, p.extract), [0, 0])
-                count[0] += p.received
-                count[1] += p.bad
-        for (i, extract), (received, bad) in counts.items():
+        for i, pieces in enumerate(self.of_batch):
+            mine = [p for p in pieces if self._takes(p)]
+            received, bad = sum(p.received for p in mine), sum(p.bad for p in mine)
             if bad >= self.policy.refusal_rows and bad > self.policy.refusal_share * received:
-                share, limit, zh = bad / received, self.policy.refusal_share, self.contracts[extract].zh
-                self.refused.setdefault(i, Refused(
-                    "bad_share", f"{zh}:{received} 行中有 {bad} 行({share:.0%})不合格,超过 {limit:.0%},整批退回,请改正后重报",
-                    f"{extract}: {bad} of {received} rows ({share:.0%}) are bad, more than {limit:.0%}: the batch is refused "
-                    "whole; correct it and send it again"))
+                share, limit = bad / received, self.policy.refusal_share
+                worst = max(mine, key=lambda p: p.bad)
+                zh, n = self.contracts[worst.extract].zh, worst.bad
+                self.refused[i] = Refused(
+                    "bad_share", f"{received} 行中有 {bad} 行({share:.0%})不合格,超过 {limit:.0%},整批退回;最多的是{zh}({n} 行)。"
+                    "请改正后重报",
+                    f"{bad} of {received} rows ({share:.0%}) are bad, more than {limit:.0%}: the batch is refused whole; most "
+                    f"are of {worst.extract} ({n}). Correct it and send it again")
 
     # -- staging
 

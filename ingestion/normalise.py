@@ -6,6 +6,7 @@ A value that the profile cannot translate stays as it was sent, so that the gate
 
 import datetime as dt
 import difflib
+from collections.abc import Callable
 
 import polars as pl
 
@@ -113,3 +114,26 @@ def normalise(frame: pl.LazyFrame, columns: tuple[str, ...], profile: Profile, c
                if "source_updated_at" in position else pl.lit(None, pl.String))
     out.append(updated.alias("_source_updated_at"))
     return frame.select(pl.col(r"^_.*$"), *out)
+
+
+def header_finder(batches: pl.DataFrame, contracts: dict[str, Contract],
+                  profiles: dict[str, Profile]) -> Callable[[str, str, str], str | None]:
+    """Tells the header that stands over a column in a batch's own file: (batch id, extract, column) -> header.
+
+    `batches` is the ledger's table. None where the sender has no such column, or is not known.
+    """
+    known = {b: (profile, day) for b, profile, day in batches.select("batch_id", "profile", "period_from").iter_rows()}
+    maps: dict[tuple[str, str], dict[str, str]] = {}
+
+    def header_of(batch_id: str, extract: str, column: str) -> str | None:
+        if (batch_id, extract) not in maps:
+            name, day = known.get(batch_id, (None, None))
+            own = profiles[name].extracts.get(extract) if name in profiles else None
+            try:
+                found = own.header_map(contracts[extract], day) if own and extract in contracts else {}
+            except LookupError:
+                found = {}
+            maps[batch_id, extract] = {ours: theirs for theirs, ours in found.items()}
+        return maps[batch_id, extract].get(column)
+
+    return header_of

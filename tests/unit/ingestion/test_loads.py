@@ -230,7 +230,7 @@ def test_too_many_bad_rows_refuse_the_batch_whole(zone):
     summary = zone.ingest(refusal_share=0.4)
     assert (summary.refused, summary.rows_staged, summary.rows_quarantined) == (1, 60, 60)
     record = zone.status()[f"{HOSPITAL}-202401-01"]
-    assert record["reason_code"] == "bad_share" and "25 of 60" in record["reason_en"]
+    assert record["reason_code"] == "bad_share" and "25 of 60" in record["reason_en"] and "charge_line (25)" in record["reason_en"]
     assert zone.table("findings").height == 25 and ledger.conservation(zone.home) == []
 
 

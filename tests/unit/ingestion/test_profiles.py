@@ -2,11 +2,12 @@
 
 import datetime as dt
 
+import polars as pl
 import pytest
 import yaml
 
 from ingestion import profile as profiles
-from ingestion.normalise import columns_of
+from ingestion.normalise import columns_of, header_finder
 from ingestion.refusal import Refused
 from quality.contract import load_contracts, load_value_sets
 
@@ -81,3 +82,11 @@ def test_the_newest_headers_not_after_the_period_hold():
     with pytest.raises(Refused) as refused:
         columns_of(old, vendor, contract, dt.date(2020, 1, 1))
     assert refused.value.code == "no_header_map"
+
+
+def test_a_sender_reads_of_its_own_headers():
+    batches = pl.DataFrame({"batch_id": ["a", "b", "c", "d"], "profile": ["hongshu_his", "hongshu_his", "canonical", None],
+                            "period_from": [dt.date(2025, 6, 1), dt.date(2025, 7, 1), dt.date(2025, 7, 1), None]})
+    header_of = header_finder(batches, CONTRACTS, profiles.load_profiles())
+    assert [header_of(b, "charge_line", "amount") for b in "abcd"] == ["金额", "实收金额", "amount", None]
+    assert header_of("a", "charge_line", "trace_codes") is None and header_of("a", "payroll", "amount") is None
