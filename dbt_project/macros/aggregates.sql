@@ -66,7 +66,7 @@ group by p.month, p.institution_code, p.discharge_dept
 {% endmacro %}
 
 {% macro is_general() -%}
-coalesce(i.peer_group, 'other') <> 'psychiatric' and substr(coalesce(d.std_dept_code, ''), 1, 3) not in ('A15', 'A21')
+coalesce(i.institution_class, '') not like 'A41%' and substr(coalesce(d.std_dept_code, ''), 1, 3) not in ('A15', 'A21')
 {%- endmacro %}
 
 {#- Lines of the financial report as columns. -#}
@@ -168,13 +168,14 @@ with
 ){{ ',' if not loop.last }}
 {% endfor %}
 {% for source, records in sources %}{% set outer = loop %}{% for m in records %}
-select month, institution_code, '{{ m.id }}' as measure, cast({{ m.id }} as decimal(18, 2)) as amount
+select month, institution_code, '{{ m.id }}' as measure, cast({{ m.id }} as decimal(28, 6)) as amount
 from {{ source | replace('int_', 'of_') }} where {{ m.id }} is not null
 {% if not (outer.last and loop.last) %}union all{% endif %}
 {% endfor %}{% endfor %}
 {% endmacro %}
 
-{#- Numerators and denominators of every computed indicator at every level, from a relation of measures. -#}
+{#- Numerators and denominators of every computed indicator at every level, from a relation of measures. A unit of which only
+one side is known has no row. -#}
 {% macro indicator_sides(measured) %}
 with placed as (
     select m.month, m.institution_code, u.township_code, m.measure, m.amount
@@ -210,13 +211,15 @@ sides as (
 )
 
 select
-    s.month, s.level, s.institution_code, s.township_code, s.indicator_id,
+    s.month, s.level, s.institution_code, s.township_code, coalesce(s.institution_code, s.township_code, 'county') as unit, s.indicator_id,
     max(case when s.side = 'numerator' then s.amount end) as numerator,
     max(case when s.side = 'denominator' then s.amount end) as denominator
 from sides as s
 join {{ ref('indicator') }} as i on i.indicator_id = s.indicator_id
 where ' ' || i.levels || ' ' like '% ' || s.level || ' %'
-group by s.month, s.level, s.institution_code, s.township_code, s.indicator_id
+group by s.month, s.level, s.institution_code, s.township_code, s.indicator_id, i.denominator_zh
+having max(case when s.side = 'numerator' then s.amount end) is not null
+    and (i.denominator_zh is null or max(case when s.side = 'denominator' then s.amount end) is not null)
 {% endmacro %}
 
 {#- Value of an indicator from its two sides; a plain sum has no denominator. -#}
@@ -227,45 +230,43 @@ case
 end
 {%- endmacro %}
 
-{#- State and value of every cell, from its sides now, last year and last month: the CTEs `ratios` and `values_of_units`.
-A growth indicator is the change of its ratio, and needs both years above the minimum. -#}
+{#- State and value of every cell from its sides now and last year, then the values of last year and last month beside it:
+the CTEs `ratios`, `values_of_units` and `compared`. A growth indicator is the change of its ratio, and needs both years. -#}
 {% macro indicator_values(source) %}
 ratios as (
     select
         *,
         state as catalogue_state,
         {{ ratio('numerator', 'denominator', 'case when is_growth then 1 else factor end', 'is_sum') }} as ratio_now,
-        {{ ratio('numerator_ly', 'denominator_ly', 'case when is_growth then 1 else factor end', 'is_sum') }} as ratio_ly,
-        {{ ratio('numerator_prev', 'denominator_prev', 'case when is_growth then 1 else factor end', 'is_sum') }} as ratio_prev
+        {{ ratio('numerator_ly', 'denominator_ly', 'case when is_growth then 1 else factor end', 'is_sum') }} as ratio_ly
     from {{ source }}
 ),
 
 values_of_units as (
     select
-        month, level, institution_code, township_code, indicator_id, indicator_zh, indicator_en, subject_area, unit_zh, unit_en, direction,
-        decimals, target_value, sort_order, state_reason_zh, state_reason_en, catalogue_state,
-        cast(case when is_growth then ratio_now - ratio_ly else numerator end as decimal(18, 2)) as numerator,
-        cast(case when is_growth then ratio_ly else denominator end as decimal(18, 2)) as denominator,
-        case when is_growth then null else numerator_ly end as numerator_ly,
-        case when is_growth then null else denominator_ly end as denominator_ly,
-        case
-            when not is_growth then ratio_now
-            when denominator >= min_denominator and denominator_ly >= min_denominator and ratio_ly > 0
-                then (ratio_now / ratio_ly - 1) * factor
-        end as value,
-        case when is_growth then null else ratio_ly end as value_ly,
-        case when is_growth then null else ratio_prev end as value_prev,
-        not is_sum and (coalesce(denominator, 0) < min_denominator or coalesce(denominator_ly, 0) < min_denominator) as small_change,
-        not is_sum and (coalesce(denominator, 0) < min_denominator or coalesce(denominator_prev, 0) < min_denominator) as small_change_prev,
+        month, level, institution_code, township_code, unit, indicator_id, indicator_zh, indicator_en, subject_area, unit_zh, unit_en,
+        direction, decimals, target_value, sort_order, state_reason_zh, state_reason_en, catalogue_state,
+        case when is_growth then cast(ratio_now - ratio_ly as decimal(28, 6)) else numerator end as numerator,
+        case when is_growth then cast(case when ratio_now is not null then ratio_ly end as decimal(28, 6)) else denominator end as denominator,
+        case when is_growth then (ratio_now / nullif(ratio_ly, 0) - 1) * factor else ratio_now end as value,
         case
             when catalogue_state = 'waiting' then 'not_evaluable'
-            when numerator is null or (not is_sum and denominator is null)
-                then case when levels = 'county' then 'not_evaluable' else 'not_reported' end
-            when is_growth and (numerator_ly is null or denominator_ly is null) then 'not_evaluable'
-            when is_growth and (denominator < min_denominator or denominator_ly < min_denominator or coalesce(ratio_ly, 0) <= 0) then 'small'
-            when not is_sum and denominator < min_denominator then 'small'
+            when numerator is null then case when levels = 'county' then 'not_evaluable' else 'not_reported' end
+            when ratio_now is null or (is_growth and coalesce(ratio_ly, 0) = 0) then 'not_evaluable'
+            when not is_sum and (denominator < min_denominator or (is_growth and denominator_ly < min_denominator)) then 'small'
             else 'value'
         end as cell_state
     from ratios
+),
+
+compared as (
+    select
+        v.*, y.numerator as numerator_ly, y.denominator as denominator_ly, y.value as value_ly, y.cell_state as state_ly,
+        p.value as value_prev, p.cell_state as state_prev
+    from values_of_units as v
+    left join values_of_units as y
+        on y.month = {{ add_months('v.month', -12) }} and y.level = v.level and y.unit = v.unit and y.indicator_id = v.indicator_id
+    left join values_of_units as p
+        on p.month = {{ add_months('v.month', -1) }} and p.level = v.level and p.unit = v.unit and p.indicator_id = v.indicator_id
 )
 {% endmacro %}

@@ -1,5 +1,8 @@
 {#- What engines say differently. Models use these words only; a second engine adds its own `<engine>__` macros here. -#}
 
+{#- Interpolated percentile of amounts: in decimals fine enough to be exact, as an engine may round to the column's scale. -#}
+{% macro money_percentile(column, p) %}{{ return(percentile('cast(' ~ column ~ ' as decimal(18, 6))', p)) }}{% endmacro %}
+
 {% macro percentile(column, p) %}{{ return(adapter.dispatch('percentile')(column, p)) }}{% endmacro %}
 {% macro duckdb__percentile(column, p) %}quantile_cont({{ column }}, {{ p }}){% endmacro %}
 {% macro spark__percentile(column, p) %}percentile({{ column }}, {{ p }}){% endmacro %}

@@ -13,12 +13,13 @@ order by month, institution_code
 {% endmacro %}
 
 {#- Rows of `source` by month and keys with the same sums of the same month of last year beside them, also where only
-last year has a row. `x_ly` is null when nothing is known of that month. -#}
+last year has a row, so that last year adds up. `x_ly` is null when nothing at all is known of that month, else 0 where the
+key had none. -#}
 {% macro with_last_year(source, keys, sums) %}
 select
     b.month, {{ keys | join(', ') }},
     {% for s in sums -%}
-    sum({{ s }}) as {{ s }}, sum({{ s }}_ly) as {{ s }}_ly{{ ',' if not loop.last }}
+    sum({{ s }}) as {{ s }}, case when y.month is not null then coalesce(sum({{ s }}_ly), 0) end as {{ s }}_ly{{ ',' if not loop.last }}
     {% endfor -%}
 from (
     select month, {{ keys | join(', ') }}{% for s in sums %}, {{ s }}, cast(null as decimal(38, 2)) as {{ s }}_ly{% endfor %}
@@ -28,7 +29,8 @@ from (
     from {{ source }}
 ) as b
 join {{ ref('int_month') }} as m on m.month = b.month
-group by b.month, {{ keys | join(', ') }}
+left join (select distinct {{ add_months('month', 12) }} as month from {{ source }}) as y on y.month = b.month
+group by b.month, y.month, {{ keys | join(', ') }}
 {% endmacro %}
 
 {#- Sums by institution and for the county; `by` are the other keys. -#}

@@ -42,16 +42,7 @@ select
     level_code,
     hospital_grade,
     case when level_code = '4' or nonprofit_flag = '2' or economic_type = '17' then 'private' else 'public' end as ownership,
-    case
-        when institution_class like 'A41%' then 'psychiatric'
-        when institution_class like 'F%' or institution_class like 'K%' then 'public_health'
-        when level_code = '1' then 'county_hospital'
-        when level_code = '2' then 'township_hospital'
-        when level_code = '3' then 'village_clinic'
-        when level_code = '4' and institution_class like 'A%' then 'private_hospital'
-        when level_code = '4' then 'private_clinic'
-        else 'other'
-    end as peer_group,
+    coalesce(level_code, '0') || '-' || coalesce(institution_class, 'unknown') as peer_group,
     parent_institution_code,
     substr(township_code, 1, 6) as county_code,
     township_code,

@@ -12,7 +12,7 @@ pages as (
 ),
 
 disease as (
-    select disease_code, {{ percentile('total_fee', 0.5) }} as median_fee, {{ percentile('total_fee', 0.95) }} as p95_fee
+    select disease_code, {{ money_percentile('total_fee', 0.5) }} as median_fee, {{ money_percentile('total_fee', 0.95) }} as p95_fee
     from pages group by disease_code
 )
 

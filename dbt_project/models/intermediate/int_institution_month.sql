@@ -12,8 +12,8 @@ select
     o.label_zh as ownership_zh,
     o.label_en as ownership_en,
     i.peer_group,
-    p.label_zh as peer_group_zh,
-    p.label_en as peer_group_en,
+    coalesce(l.label_zh, '未知层级') || ' ' || coalesce(k.label_zh, i.institution_class, '未知类别') as peer_group_zh,
+    coalesce(l.label_en, 'Unknown level') || ', ' || coalesce(nullif(k.label_en, ''), i.institution_class, 'unknown class') as peer_group_en,
     i.township_code,
     t.division_zh as township_name
 from {{ ref('int_month') }} as m
@@ -25,4 +25,4 @@ join {{ ref('dim_institution_current') }} as c on c.institution_code = i.institu
 left join {{ ref('dim_division') }} as t on t.division_code = i.township_code
 left join {{ ref('label') }} as l on l.domain = 'institution_level' and l.code = i.level_code
 left join {{ ref('label') }} as o on o.domain = 'ownership' and o.code = i.ownership
-left join {{ ref('label') }} as p on p.domain = 'peer_group' and p.code = i.peer_group
+left join {{ ref('value_set') }} as k on k.value_set = 'VS_INST_CLASS' and k.code = i.institution_class

@@ -4,7 +4,6 @@ select
     s.institution_code,
     count(*) as discharges,
     sum(case when p.stay_id is not null then 1 else 0 end) as front_pages,
-    sum(case when p.stay_id is not null and p._received_at < {{ closes_on(month_of('s.discharged_at')) }} then 1 else 0 end) as front_pages_at_close,
     sum(case when p.stay_id is not null and p.admission_route <> s.admission_route then 1 else 0 end) as other_route,
     sum(case when p.admission_route = '2' then 1 else 0 end) as emergency_pages
 from {{ ref('fct_inpatient_stay') }} as s

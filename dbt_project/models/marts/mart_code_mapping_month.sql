@@ -5,6 +5,7 @@ with one as (
         sum(case when coalesce(c.nhsa_code, i.nhsa_code) is null then c.amount else 0 end) as unmapped_amount,
         max(case when coalesce(c.nhsa_code, i.nhsa_code) is null then 1 else 0 end) as is_unmapped
     from {{ ref('int_charge_month') }} as c
+    join {{ ref('int_month') }} as m on m.month = c.month
     left join {{ ref('charge_type') }} as t on t.chrgitm_type = c.chrgitm_type
     left join {{ ref('int_item') }} as i on i.institution_code = c.institution_code and i.local_item_code = c.local_item_code
     group by c.month, c.institution_code, coalesce(t.item_class, 'service'), c.local_item_code

@@ -23,6 +23,9 @@ rolled as (
 averaged as (
     select
         r.*, u.peer_group as unit_peer_group,
+        case when r.care = 'outpatient' then r.visits_ly end as own_visits_ly,
+        case when r.care = 'inpatient' then r.discharges_ly end as own_discharges_ly,
+        case when r.care = 'inpatient' then r.consumable_fee_ly end as own_consumable_fee_ly,
         case when r.cases >= 30 then cast(r.fee as double) / r.cases end as avg_fee,
         case when r.cases_ly >= 30 then cast(r.fee_ly as double) / r.cases_ly end as avg_fee_ly
     from rolled as r
@@ -43,16 +46,22 @@ spread as (
     union all
     select
         month, case when grouping(institution_code) = 1 then 'county' else 'institution' end, institution_code, 'inpatient',
-        {{ percentile('total_fee', 0.25) }}, {{ percentile('total_fee', 0.5) }}, {{ percentile('total_fee', 0.75) }},
-        {{ percentile('total_fee', 0.9) }}
+        {{ money_percentile('total_fee', 0.25) }}, {{ money_percentile('total_fee', 0.5) }}, {{ money_percentile('total_fee', 0.75) }},
+        {{ money_percentile('total_fee', 0.9) }}
     from {{ ref('fct_case_front_page') }}
     group by grouping sets ((month, institution_code), (month))
 ),
 
 final as (
     select
-        a.*, {{ unit_columns() }}, c.label_zh as care_zh, c.label_en as care_en,
-        s.fee_p25, s.fee_p50, s.fee_p75, s.fee_p90, p.peer_n, p.peer_p25, p.peer_p50, p.peer_p75,
+        a.month, a.level, a.institution_code, a.care, a.visits, a.discharges, a.cases, a.fee, a.drug_fee, a.consumable_fee,
+        a.own_visits_ly as visits_ly, a.own_discharges_ly as discharges_ly, a.cases_ly, a.fee_ly, a.drug_fee_ly,
+        a.own_consumable_fee_ly as consumable_fee_ly, a.avg_fee, a.avg_fee_ly,
+        {{ unit_columns() }}, c.label_zh as care_zh, c.label_en as care_en,
+        {% for p in ['p25', 'p50', 'p75', 'p90'] -%}
+        case when a.cases >= {{ var('small_cell') }} then s.fee_{{ p }} end as fee_{{ p }},
+        {% endfor -%}
+        coalesce(p.peer_n, 0) as peer_n, p.peer_p25, p.peer_p50, p.peer_p75,
         {{ change_pct('a.avg_fee', 'a.avg_fee_ly') }} as avg_fee_change_pct
     from averaged as a
     {{ join_unit('a') }}

@@ -30,9 +30,9 @@ spread as (
     select
         month, case when grouping(institution_code) = 1 then 'county' else 'institution' end as level,
         institution_code, dept_code, std_dept_code,
-        {{ percentile('total_fee', 0.1) }} as fee_p10, {{ percentile('total_fee', 0.25) }} as fee_p25,
-        {{ percentile('total_fee', 0.5) }} as fee_p50, {{ percentile('total_fee', 0.75) }} as fee_p75,
-        {{ percentile('total_fee', 0.9) }} as fee_p90
+        {{ money_percentile('total_fee', 0.1) }} as fee_p10, {{ money_percentile('total_fee', 0.25) }} as fee_p25,
+        {{ money_percentile('total_fee', 0.5) }} as fee_p50, {{ money_percentile('total_fee', 0.75) }} as fee_p75,
+        {{ money_percentile('total_fee', 0.9) }} as fee_p90
     from pages
     group by grouping sets ((month, institution_code, dept_code, std_dept_code), (month, std_dept_code))
 ),

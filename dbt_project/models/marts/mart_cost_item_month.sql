@@ -5,6 +5,7 @@ with base as (
         max(coalesce(i.local_item_name, c.item_name)) as item_name,
         sum(c.amount) as amount, sum(c.quantity) as quantity, sum(c.lines) as lines
     from {{ ref('int_charge_month') }} as c
+    join {{ ref('int_month') }} as m on m.month = c.month
     join {{ ref('charge_type') }} as t on t.chrgitm_type = c.chrgitm_type and t.item_class in ('drug', 'consumable')
     left join {{ ref('int_item') }} as i on i.institution_code = c.institution_code and i.local_item_code = c.local_item_code
     group by c.month, c.institution_code, t.item_class, coalesce(c.nhsa_code, i.nhsa_code, c.local_item_code)

@@ -1,43 +1,35 @@
 -- A county figure is the ratio of the county's sums. One row for every unit and indicator from its first month on, also
 -- where a month has no value: a missing report is not a zero.
 with sides as (
-    select month, level, institution_code, township_code, indicator_id, numerator, denominator from {{ ref('int_indicator_month') }}
+    select month, level, institution_code, township_code, unit, indicator_id, numerator, denominator from {{ ref('int_indicator_month') }}
     union all
-    select month, 'county', null, null, 'DQ-14', count(*), null
-    from {{ ref('int_restated_month') }} where level = 'county' or level = 'institution' group by month
+    select month, 'county', null, null, 'county', 'DQ-14', count(*), null from {{ ref('int_restated_month') }} group by month
 ),
 
 seen as (
-    select level, institution_code, case when level = 'township' then township_code end as township_code, indicator_id, min(month) as first_month
+    select
+        level, institution_code, case when level = 'township' then township_code end as township_code, unit, indicator_id,
+        min(month) as first_month
     from sides
-    group by level, institution_code, case when level = 'township' then township_code end, indicator_id
-),
-
-grid as (
-    select m.month, s.level, s.institution_code, s.township_code, s.indicator_id
-    from seen as s
-    join {{ ref('int_month') }} as m on m.month >= s.first_month
+    group by level, institution_code, case when level = 'township' then township_code end, unit, indicator_id
     union all
-    select m.month, 'county', null, null, i.indicator_id
-    from {{ ref('int_month') }} as m
-    join {{ ref('indicator') }} as i on i.state = 'waiting'
+    select 'county', null, null, 'county', i.indicator_id, (select min(month) from {{ ref('int_month') }})
+    from {{ ref('indicator') }} as i
+    where i.state = 'waiting'
 ),
 
 filled as (
     select
-        g.month, g.level, g.institution_code, g.township_code, i.*,
+        m.month, g.level, g.institution_code, g.township_code, g.unit, i.*,
         s.numerator, s.denominator, y.numerator as numerator_ly, y.denominator as denominator_ly,
-        p.numerator as numerator_prev, p.denominator as denominator_prev,
         i.denominator_zh is null as is_sum
-    from grid as g
+    from seen as g
+    join {{ ref('int_month') }} as m on m.month >= g.first_month
     join {{ ref('indicator') }} as i on i.indicator_id = g.indicator_id
-    {% for alias, back in {'s': 0, 'y': 12, 'p': 1}.items() -%}
-    left join sides as {{ alias }}
-        on {{ alias }}.month = {{ add_months('g.month', -back) if back else 'g.month' }}
-        and {{ alias }}.level = g.level and {{ alias }}.indicator_id = g.indicator_id
-        and coalesce({{ alias }}.institution_code, '') = coalesce(g.institution_code, '')
-        and (g.level <> 'township' or {{ alias }}.township_code = g.township_code)
-    {% endfor %}
+    left join sides as s
+        on s.month = m.month and s.level = g.level and s.unit = g.unit and s.indicator_id = g.indicator_id
+    left join sides as y
+        on y.month = {{ add_months('m.month', -12) }} and y.level = g.level and y.unit = g.unit and y.indicator_id = g.indicator_id
 ),
 
 {{ indicator_values('filled') }},
@@ -47,8 +39,8 @@ final as (
         v.month, v.level, v.institution_code, v.indicator_id, v.indicator_zh, v.indicator_en, v.subject_area, v.unit_zh, v.unit_en,
         v.direction, v.decimals, v.numerator, v.denominator, v.value, v.numerator_ly, v.denominator_ly, v.value_ly, v.value_prev,
         v.target_value, v.sort_order, v.cell_state as state,
-        case when v.small_change then null else {{ change_pct('v.value', 'v.value_ly') }} end as change_pct,
-        case when v.small_change_prev then null else {{ change_pct('v.value', 'v.value_prev') }} end as change_prev_pct,
+        case when v.cell_state = 'value' and v.state_ly = 'value' then {{ change_pct('v.value', 'v.value_ly') }} end as change_pct,
+        case when v.cell_state = 'value' and v.state_prev = 'value' then {{ change_pct('v.value', 'v.value_prev') }} end as change_prev_pct,
         case when v.catalogue_state = 'waiting' then v.state_reason_zh else l.label_zh end as state_zh,
         case when v.catalogue_state = 'waiting' then v.state_reason_en else l.label_en end as state_en,
         c.completeness, c.completeness_grade,
@@ -56,7 +48,7 @@ final as (
         u.institution_name, coalesce(u.township_code, v.township_code) as township_code, coalesce(u.township_name, t.division_zh) as township_name,
         u.level_code, u.level_name_zh, u.level_name_en, u.ownership_zh, u.ownership_en, u.peer_group, u.peer_group_zh, u.peer_group_en,
         r.indicator_id is not null as is_restated
-    from values_of_units as v
+    from compared as v
     {{ join_unit('v') }}
     {{ join_label('indicator_state', 'v.cell_state', 'l') }}
     left join {{ ref('dim_division') }} as t on t.division_code = v.township_code
@@ -64,7 +56,7 @@ final as (
         on c.month = v.month and c.level = v.level and coalesce(c.institution_code, '') = coalesce(v.institution_code, '')
     left join {{ ref('int_restated_month') }} as r
         on r.month = v.month and r.level = v.level and r.indicator_id = v.indicator_id
-        and coalesce(r.institution_code, '') = coalesce(v.institution_code, '')
+        and r.unit = v.unit
 ),
 
 peers as (

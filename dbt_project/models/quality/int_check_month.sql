@@ -15,7 +15,7 @@ usual as (
         on p.institution_code = d.institution_code and p.extract = d.extract
         and p.event_date >= {{ add_days('d.event_date', -56) }} and p.event_date < d.event_date
         and {{ weekday('p.event_date') }} = {{ weekday('d.event_date') }}
-    where d.extract in ('registration', 'outpatient_encounter', 'settlement', 'charge_line')
+    where d.extract in ('registration', 'outpatient_encounter', 'settlement')
         and d.event_date >= (select {{ add_months(month_of('max(known_at)'), -13) }} from {{ ref('int_clock') }})
     group by d.month, d.event_date, d.institution_code, d.extract, d.row_count
     having count(*) >= 6 and {{ percentile('p.row_count', 0.5) }} >= 20
@@ -75,7 +75,7 @@ results as (
     from {{ ref('int_submission') }}
     group by month, institution_code, extract
     union all
-    select month, institution_code, extract, 'volume', sum(case when row_count < 0.5 * median_rows or row_count > 1.5 * median_rows then 1 else 0 end), count(*)
+    select month, institution_code, extract, 'volume', sum(case when abs(row_count - median_rows) > greatest(0.5 * median_rows, 4 * sqrt(median_rows)) then 1 else 0 end), count(*)
     from usual
     group by month, institution_code, extract
     union all
@@ -90,17 +90,22 @@ results as (
     from occupancy where day_before = {{ add_days('event_date', -1) }}
     group by month, institution_code
     union all
-    select month, institution_code, 'bed_daily', 'occupancy', sum(case when occupied_bed_days > actual_open_beds then 1 else 0 end), count(*)
-    from occupancy where actual_open_beds > 0
+    select month, institution_code, 'bed_daily', 'occupancy', sum(case when occupied > open then 1 else 0 end), count(*)
+    from (
+        select month, institution_code, dept_code, sum(occupied_bed_days) as occupied, sum(actual_open_beds) as open
+        from occupancy where actual_open_beds > 0 group by month, institution_code, dept_code
+    ) as wards
     group by month, institution_code
     union all
     select month, institution_code, 'diagnosis', 'main_diagnosis', one_main, encounters from {{ ref('int_main_diagnosis_month') }}
     union all
     select month, institution_code, 'case_front_page', 'front_page', front_pages, discharges from {{ ref('int_stay_month') }}
     union all
-    select s.month, s.institution_code, 'case_front_page', 'front_page_at_close', s.front_pages_at_close, s.discharges
+    select s.month, s.institution_code, 'case_front_page', 'front_page_at_close', coalesce(f.amount, 0), s.discharges
     from {{ ref('int_stay_month') }} as s
     join {{ ref('int_month') }} as m on m.month = s.month and m.is_closed
+    left join {{ ref('int_first_measure_month') }} as f
+        on f.month = s.month and f.institution_code = s.institution_code and f.measure = 'discharges'
     union all
     select month, institution_code, 'case_front_page', 'admission_route', other_route, front_pages from {{ ref('int_stay_month') }}
     union all

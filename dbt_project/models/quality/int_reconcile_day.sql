@@ -1,11 +1,13 @@
--- Registrations, encounters and outpatient settlements of the same day. A stream that an institution does not send at all
+-- Registrations, encounters and outpatient settlements of the same day; a visit that costs nothing has no settlement and
+-- counts as settled. A stream that an institution does not send at all
 -- in the month takes no part.
 with days as (
     select
         month, event_date, institution_code,
         sum(case when extract = 'registration' then countable end) as registrations,
         sum(case when extract = 'outpatient_encounter' then countable end) as encounters,
-        sum(case when extract = 'settlement' then countable end) as settlements
+        sum(case when extract = 'settlement' then countable when extract = 'outpatient_encounter' then free end) as settlements,
+        sum(case when extract = 'settlement' then countable end) as own_settlements
     from {{ ref('int_event_day') }}
     where extract in ('registration', 'outpatient_encounter', 'settlement')
     group by month, event_date, institution_code
@@ -16,7 +18,7 @@ streams as (
         *,
         sum(registrations) over (partition by month, institution_code) > 0 as has_registrations,
         sum(encounters) over (partition by month, institution_code) > 0 as has_encounters,
-        sum(settlements) over (partition by month, institution_code) > 0 as has_settlements
+        sum(own_settlements) over (partition by month, institution_code) > 0 as has_settlements
     from days
 ),
 

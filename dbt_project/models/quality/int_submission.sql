@@ -1,7 +1,8 @@
 -- What was due and how it came: one row for every period that a sender delivered of an extract, and for every day (month)
 -- that it did not although it was expected. A daily extract is expected of a day when the sender had rows dated on at least
--- seven of the eight same weekdays before; a monthly one when it came for two of the three months before. So a small clinic's
--- quiet day is not called missing, and a system that falls silent is.
+-- seven of the eight same weekdays before, usually eight or more; a monthly one when it came for two of the three months before. So a small clinic's
+-- quiet day is not called missing, and a system that falls silent is. A daily extract that comes for more than a week at
+-- once is a back-load: no day's due time fits it, so it is due when its month is closed.
 with files as (
     select
         f.sender, f.institution_code, f.extract, e.cadence, e.due_days, e.due_at as due_time, f.period_from, f.period_to, f.received_at,
@@ -53,7 +54,7 @@ silent_days as (
         and v.event_date >= {{ add_days('d.period_from', -56) }} and v.event_date < d.period_from
         and {{ weekday('v.event_date') }} = {{ weekday('d.period_from') }}
     group by d.sender, d.institution_code, d.extract, d.cadence, d.due_days, d.due_time, d.period_from, d.period_to
-    having count(*) >= 7
+    having count(*) >= 7 and {{ percentile('v.row_count', 0.5) }} >= 8
 ),
 
 silent_months as (
@@ -89,8 +90,12 @@ everything as (
 timed as (
     select
         e.*,
-        cast({{ add_days('e.period_to', 'e.due_days') }} as timestamp)
-            + cast(substr(e.due_time, 1, 2) as integer) * interval '1 hour' as due_at
+        case
+            when e.cadence = 'daily' and {{ dbt.datediff('e.period_from', 'e.period_to', 'day') }} >= 7
+                then cast({{ closes_on(month_of('e.period_to')) }} as timestamp)
+            else cast({{ add_days('e.period_to', 'e.due_days') }} as timestamp)
+                + cast(substr(e.due_time, 1, 2) as integer) * interval '1 hour'
+        end as due_at
     from everything as e
 )
 

@@ -11,9 +11,9 @@ select
     month,
     institution_code,
     case when grouping(institution_code) = 1 then 'county' else 'institution' end as level,
-    {{ percentile('fee', 0.25) }} as fee_p25,
-    {{ percentile('fee', 0.5) }} as fee_p50,
-    {{ percentile('fee', 0.75) }} as fee_p75,
-    {{ percentile('fee', 0.9) }} as fee_p90
+    {{ money_percentile('fee', 0.25) }} as fee_p25,
+    {{ money_percentile('fee', 0.5) }} as fee_p50,
+    {{ money_percentile('fee', 0.75) }} as fee_p75,
+    {{ money_percentile('fee', 0.9) }} as fee_p90
 from visits
 group by grouping sets ((month, institution_code), (month))
