@@ -38,8 +38,7 @@ class Columns:
         if not parts:
             return Columns()
         names = {k: v.dtype for p in parts for k, v in p.__dict__.items()}
-        return Columns(**{k: np.concatenate([p.__dict__.get(k, np.zeros(len(p), t)) for p in parts])
-                          for k, t in names.items()})
+        return Columns(**{k: np.concatenate([p.__dict__.get(k, np.zeros(len(p), t)) for p in parts]) for k, t in names.items()})
 
 
 def stream(seed: int, *path: int) -> np.random.Generator:
@@ -80,7 +79,9 @@ def decimals(units: np.ndarray, precision: int, scale: int, valid: np.ndarray | 
 
 def nullable(series: pl.Series, valid: np.ndarray) -> pl.Series:
     """The series with null where `valid` is false."""
-    return series.zip_with(pl.Series(np.asarray(valid, bool)), pl.Series([None], dtype=series.dtype).new_from_index(0, len(series)))
+    return series.zip_with(
+        pl.Series(np.asarray(valid, bool)), pl.Series([None], dtype=series.dtype).new_from_index(0, len(series))
+    )
 
 
 def pick(rng: np.random.Generator, shares: dict, n: int) -> np.ndarray:
@@ -96,7 +97,7 @@ def pick_codes(rng: np.random.Generator, shares: dict, n: int) -> pl.Series:
 
 def numbered(prefix: str | pl.Series, numbers: np.ndarray, width: int) -> pl.Series:
     """Identifiers: prefix and a zero-padded number."""
-    number = (pl.Series(np.asarray(numbers, np.int64)) + 10 ** width).cast(pl.String).str.slice(1)
+    number = (pl.Series(np.asarray(numbers, np.int64)) + 10**width).cast(pl.String).str.slice(1)
     return prefix + number
 
 

@@ -19,7 +19,7 @@ class Calendar:
         self.p, self.first = p, first
         q = p.calendar
         days = np.arange(first, last + 1)
-        self.weekday_number = (days + 3) % 7               # 1970-01-01 was a Thursday
+        self.weekday_number = (days + 3) % 7  # 1970-01-01 was a Thursday
         self.weekday = np.array(q.weekday)[self.weekday_number]
         self.admission = np.array(q.admission_weekday)[self.weekday_number]
         self.holiday = np.zeros(len(days), bool)
@@ -31,7 +31,7 @@ class Calendar:
             date = (EPOCH + d).astype(dt.date)
             try:
                 off, name = chinese_calendar.get_holiday_detail(date)
-            except NotImplementedError:                    # the library knows the years that the State Council has announced
+            except NotImplementedError:  # the library knows the years that the State Council has announced
                 self.known = False
                 continue
             if off and name:
@@ -40,7 +40,7 @@ class Calendar:
                     self.festival[i] = True
                     spring.setdefault(date.year, []).append(int(d))
         before, after = q.festival_return_days
-        self.spring = {y: min(v) + 1 for y, v in spring.items()}      # the eve is the first day off
+        self.spring = {y: min(v) + 1 for y, v in spring.items()}  # the eve is the first day off
         for d in self.spring.values():
             a, b = max(d - before - first, 0), max(d + after - first, 0)
             self.return_window[a:b] = True

@@ -11,7 +11,7 @@ from data_samples.events import Illnesses, Mix
 from data_samples.institutions import Catalogue, year_of
 from data_samples.parameters import Node
 
-MILLI = 1000                     # quantities are whole thousandths
+MILLI = 1000  # quantities are whole thousandths
 
 
 def _money_shares(q: Node, groups: dict[str, float]) -> dict[str, float]:
@@ -31,8 +31,9 @@ class Till:
         self._ladders = {}
         self.visit_mix: tuple[list[str], np.ndarray, np.ndarray] | None = None
 
-    def choose(self, rng: np.random.Generator, kinds: np.ndarray, names: list[str], target: np.ndarray,
-               years: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def choose(
+        self, rng: np.random.Generator, kinds: np.ndarray, names: list[str], target: np.ndarray, years: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Item, quantity (thousandths) and price (ten-thousandths) for lines that aim at `target` fen."""
         item = np.zeros(len(kinds), np.int64)
         quantity, price = np.full(len(kinds), MILLI), np.zeros(len(kinds), np.int64)
@@ -59,8 +60,16 @@ class Till:
         return item, quantity, price
 
 
-def visit_lines(p: Node, rng: np.random.Generator, till: Till, visits: Columns, ill: Illnesses, mix: Mix, growth: np.ndarray,
-                material_factor: np.ndarray) -> Columns:
+def visit_lines(
+    p: Node,
+    rng: np.random.Generator,
+    till: Till,
+    visits: Columns,
+    ill: Illnesses,
+    mix: Mix,
+    growth: np.ndarray,
+    material_factor: np.ndarray,
+) -> Columns:
     """The lines of visits in their order: parent, item, quantity, price, amount, second; the first is the consultation."""
     prof, q, level = p.outpatient[till.level], p.price_list, till.level
     n = len(visits)
@@ -74,7 +83,8 @@ def visit_lines(p: Node, rng: np.random.Generator, till: Till, visits: Columns, 
     consult = till.catalogue.special[f"consult_{level}"]
     year = year_of(visits.day)
     consult_price = np.array([till.catalogue.price[level, int(y)][consult] for y in np.unique(year)])[
-        np.searchsorted(np.unique(year), year)]
+        np.searchsorted(np.unique(year), year)
+    ]
     if till.visit_mix is None:
         till.visit_mix = _visit_mix(p, prof, consult_price.mean() / 1e4)
     names, chance, mean_weight = till.visit_mix
@@ -130,26 +140,48 @@ def _visit_mix(p: Node, prof: Node, consult_price: float) -> tuple[list[str], np
     return names, chance, weight
 
 
-def stay_lines(p: Node, rng: np.random.Generator, till: Till, kind: str, stays: Columns, ill: Illnesses, mix: Mix,
-               growth: np.ndarray, material_factor: np.ndarray) -> Columns:
+def stay_lines(
+    p: Node,
+    rng: np.random.Generator,
+    till: Till,
+    kind: str,
+    stays: Columns,
+    ill: Illnesses,
+    mix: Mix,
+    growth: np.ndarray,
+    material_factor: np.ndarray,
+) -> Columns:
     """The lines of stays in order of stay and time; daily bed, nursing and round first of all, then oxygen, then the rest."""
     q, items, cat = p.inpatient, p.price_list, till.catalogue
     n = len(stays)
     days = np.maximum(stays.out - stays.admit, 1)
-    z = q.fee_los_correlation * stays.z + np.sqrt(1 - q.fee_los_correlation ** 2) * rng.standard_normal(n)
-    target = q.mean_fee[kind] * 100 * np.exp(q.sigma * z - q.sigma ** 2 / 2) * growth * ill.fee[stays.diag] / mix.fee
+    z = q.fee_los_correlation * stays.z + np.sqrt(1 - q.fee_los_correlation**2) * rng.standard_normal(n)
+    target = q.mean_fee[kind] * 100 * np.exp(q.sigma * z - q.sigma**2 / 2) * growth * ill.fee[stays.diag] / mix.fee
     parts = []
     parent, place = spread(days)
     daily = [cat.special[f"bed_{kind}"], cat.special[f"nursing_{kind}"], cat.special["round"]]
     for i, item in enumerate(daily):
-        parts.append(Columns(parent=parent, item=np.full(len(parent), item), quantity=np.full(len(parent), MILLI),
-                             day=stays.admit[parent] + place, hour=np.full(len(parent), 9.0 + i / 10)))
+        parts.append(
+            Columns(
+                parent=parent,
+                item=np.full(len(parent), item),
+                quantity=np.full(len(parent), MILLI),
+                day=stays.admit[parent] + place,
+                hour=np.full(len(parent), 9.0 + i / 10),
+            )
+        )
     needs = np.isin(ill.three[stays.diag], q.oxygen_codes)
     breath = needs[parent] & (rng.random(len(parent)) < q.oxygen_share)
     low, high = q.oxygen_hours
-    parts.append(Columns(parent=parent[breath], item=np.full(breath.sum(), cat.special["oxygen"]),
-                         quantity=rng.integers(low, high, breath.sum(), endpoint=True) * MILLI,
-                         day=(stays.admit[parent] + place)[breath], hour=np.full(breath.sum(), 21.0)))
+    parts.append(
+        Columns(
+            parent=parent[breath],
+            item=np.full(breath.sum(), cat.special["oxygen"]),
+            quantity=rng.integers(low, high, breath.sum(), endpoint=True) * MILLI,
+            day=(stays.admit[parent] + place)[breath],
+            hour=np.full(breath.sum(), 21.0),
+        )
+    )
     fixed = Columns.join(parts)
     fixed.set(price=_price_on(cat, till.level, fixed.item, fixed.day))
     fixed.set(amount=_amount(fixed.quantity, fixed.price))
@@ -169,9 +201,11 @@ def stay_lines(p: Node, rng: np.random.Generator, till: Till, kind: str, stays: 
     infected = np.isin(ill.chapter[stays.diag], q.antibiotic_chapters)
     antibiotic = infected[parent] & (kinds == names.index("09")) & (rng.random(len(parent)) < q.antibiotic_share)
     names = [*names, "antibiotic"]
-    weight = np.r_[mean_weight, mean_weight[names.index("09")]][kinds] * np.exp(items.weight_sigma * rng.standard_normal(len(parent)))
+    weight = np.r_[mean_weight, mean_weight[names.index("09")]][kinds] * np.exp(
+        items.weight_sigma * rng.standard_normal(len(parent))
+    )
     kinds = np.where(antibiotic, len(names) - 1, kinds)
-    if hasattr(stays, "panel"):                              # a planted check-up: examinations and laboratory, nothing else
+    if hasattr(stays, "panel"):  # a planted check-up: examinations and laboratory, nothing else
         panel = np.where(rng.random(len(parent)) < 0.2, names.index("03"), names.index("04"))
         kinds = np.where(stays.panel[parent] > 0, panel, kinds)
     left = np.maximum(target - spent, target * 0.15)
@@ -179,8 +213,15 @@ def stay_lines(p: Node, rng: np.random.Generator, till: Till, kind: str, stays: 
     aim = np.where(kinds == names.index("08"), aim * material_factor[parent], aim)
     on = stays.admit[parent] + np.floor(rng.random(len(parent)) * days[parent]).astype(int)
     item, quantity, price = till.choose(rng, kinds, names, aim, year_of(on))
-    rest = Columns(parent=parent, item=item, quantity=quantity, day=on, hour=8 + rng.random(len(parent)) * 12,
-                   price=price, amount=_amount(quantity, price))
+    rest = Columns(
+        parent=parent,
+        item=item,
+        quantity=quantity,
+        day=on,
+        hour=8 + rng.random(len(parent)) * 12,
+        price=price,
+        amount=_amount(quantity, price),
+    )
     lines = Columns.join([fixed, rest])
     second = lines.day.astype(np.int64) * SECONDS_A_DAY + (lines.hour * 60).astype(np.int64) * 60
     second = np.clip(second, stays.admitted[lines.parent], stays.discharged[lines.parent])

@@ -87,7 +87,7 @@ class County:
         self.visit_illness = Illnesses(p, "outpatient", self.persons, s.first)
         self.stay_illness = Illnesses(p, "inpatient", self.persons, s.first)
         self.accounts = Accounts(self.inst.n, int(s.month(np.array([s.first]))[0]), months)
-        self.busy_until = np.full(len(self.persons.sex), -2**30, np.int64)
+        self.busy_until = np.full(len(self.persons.sex), -(2**30), np.int64)
         self.secondary_codes = self._coded([x[0] for x in p.diagnoses.secondary_codes])
         self.secondary_names = pl.Series([x[1] for x in p.diagnoses.secondary_codes])
         self.external_codes = self._coded([x[0] for x in p.diagnoses.external_cause])
@@ -110,7 +110,7 @@ class County:
             eye = np.array([self.inst.shape[i] == "eye" for i in insts])
             if eye.any():
                 k = int(np.flatnonzero(eye)[0])
-                for n, part in enumerate((insts[:k], insts[k:k + 1], insts[k + 1:])):
+                for n, part in enumerate((insts[:k], insts[k : k + 1], insts[k + 1 :])):
                     if len(part):
                         out.append(Group(self, f"{kind}{n}", part))
             else:
@@ -153,8 +153,22 @@ class County:
         leave = np.where(move, (dept + 1) % len(g.in_codes), dept)
         stays.set(dept=dept, leave_dept=leave)
         middle = np.where(move, stays.admit + los // 2, stays.out)
-        first = Columns(inst=stays.inst, dept=dept, begin=stays.admit, end=middle, admitted=np.ones(n, np.int8),
-                        left=(~move).astype(np.int8), died=(stays.died & ~move).astype(np.int8))
-        second = Columns(inst=stays.inst, dept=leave, begin=middle, end=stays.out, admitted=np.zeros(n, np.int8),
-                         left=np.ones(n, np.int8), died=stays.died.astype(np.int8)).take(move)
+        first = Columns(
+            inst=stays.inst,
+            dept=dept,
+            begin=stays.admit,
+            end=middle,
+            admitted=np.ones(n, np.int8),
+            left=(~move).astype(np.int8),
+            died=(stays.died & ~move).astype(np.int8),
+        )
+        second = Columns(
+            inst=stays.inst,
+            dept=leave,
+            begin=middle,
+            end=stays.out,
+            admitted=np.zeros(n, np.int8),
+            left=np.ones(n, np.int8),
+            died=stays.died.astype(np.int8),
+        ).take(move)
         g.wards.add(Columns.join([first, second]))

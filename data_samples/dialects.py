@@ -41,8 +41,11 @@ class Dialect:
         changes = [pl.lit(None, contract.by_name[c].polars_type).alias(c) for c in spec.get("absent", []) if c not in constants]
         for column, value in constants.items():
             kind = contract.by_name[column].kind
-            changes.append(pl.lit(str(value).lower() in ("true", "1") if kind == "bool" else value).cast(
-                contract.by_name[column].polars_type).alias(column))
+            changes.append(
+                pl.lit(str(value).lower() in ("true", "1") if kind == "bool" else value)
+                .cast(contract.by_name[column].polars_type)
+                .alias(column)
+            )
         return frame.with_columns(changes) if changes else frame
 
     def headers(self, extract: str, period_from: dt.date) -> dict[str, str]:
@@ -64,7 +67,13 @@ class Dialect:
         truth = {v: k for k, v in self.body.get("booleans", {}).items()}
         out = []
         for column, header in headers.items():
-            kind = "datetime" if column == "source_updated_at" else "string" if column == "op_type" else contract.by_name[column].kind
+            kind = (
+                "datetime"
+                if column == "source_updated_at"
+                else "string"
+                if column == "op_type"
+                else contract.by_name[column].kind
+            )
             e = pl.col(column)
             if column in codes:
                 inverse: dict[str, str] = {}
@@ -96,8 +105,13 @@ class Dialect:
             buffer = io.BytesIO()
             frame.write_parquet(buffer, compression="zstd", statistics=True)
             return buffer.getvalue()
-        text = frame.write_csv(separator=self.body["delimiter"], null_value=self.null, datetime_format=self.body["datetime_format"],
-                               quote_char=self.body["quote"], quote_style="necessary")
+        text = frame.write_csv(
+            separator=self.body["delimiter"],
+            null_value=self.null,
+            datetime_format=self.body["datetime_format"],
+            quote_char=self.body["quote"],
+            quote_style="necessary",
+        )
         data = text.encode(self.body["encoding"])
         if self.body.get("compression") == "gzip":
             buffer = io.BytesIO()
@@ -118,6 +132,7 @@ def workbook(sheets: dict[str, pl.DataFrame]) -> bytes:
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as z:
+
         def put(name: str, text: str) -> None:
             info = zipfile.ZipInfo(name, _ZIP_DATE)
             info.compress_type = zipfile.ZIP_DEFLATED
@@ -129,18 +144,38 @@ def workbook(sheets: dict[str, pl.DataFrame]) -> bytes:
         package = "http://schemas.openxmlformats.org/package/2006"
         kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
         count = range(1, len(sheets) + 1)
-        put("[Content_Types].xml", f'{head}<Types xmlns="{package}/content-types"><Default Extension="rels" '
+        put(
+            "[Content_Types].xml",
+            f'{head}<Types xmlns="{package}/content-types"><Default Extension="rels" '
             f'ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>'
-            f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>' + "".join(
-                f'<Override PartName="/xl/worksheets/sheet{i}.xml" ContentType="{kind}.worksheet+xml"/>' for i in count) + "</Types>")
-        put("_rels/.rels", f'{head}<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" Type="{rel}/officeDocument" '
-            f'Target="xl/workbook.xml"/></Relationships>')
-        put("xl/workbook.xml", f'{head}<workbook xmlns="{main}" xmlns:r="{rel}"><sheets>' + "".join(
-            f'<sheet name="{escape(name)}" sheetId="{i}" r:id="rId{i}"/>' for i, name in zip(count, sheets, strict=True)) + "</sheets></workbook>")
-        put("xl/_rels/workbook.xml.rels", f'{head}<Relationships xmlns="{package}/relationships">' + "".join(
-            f'<Relationship Id="rId{i}" Type="{rel}/worksheet" Target="worksheets/sheet{i}.xml"/>' for i in count) + "</Relationships>")
+            f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
+            + "".join(f'<Override PartName="/xl/worksheets/sheet{i}.xml" ContentType="{kind}.worksheet+xml"/>' for i in count)
+            + "</Types>",
+        )
+        put(
+            "_rels/.rels",
+            f'{head}<Relationships xmlns="{package}/relationships"><Relationship Id="rId1" Type="{rel}/officeDocument" '
+            f'Target="xl/workbook.xml"/></Relationships>',
+        )
+        put(
+            "xl/workbook.xml",
+            f'{head}<workbook xmlns="{main}" xmlns:r="{rel}"><sheets>'
+            + "".join(
+                f'<sheet name="{escape(name)}" sheetId="{i}" r:id="rId{i}"/>' for i, name in zip(count, sheets, strict=True)
+            )
+            + "</sheets></workbook>",
+        )
+        put(
+            "xl/_rels/workbook.xml.rels",
+            f'{head}<Relationships xmlns="{package}/relationships">'
+            + "".join(f'<Relationship Id="rId{i}" Type="{rel}/worksheet" Target="worksheets/sheet{i}.xml"/>' for i in count)
+            + "</Relationships>",
+        )
         for i, frame in zip(count, sheets.values(), strict=True):
-            put(f"xl/worksheets/sheet{i}.xml", f'{head}<worksheet xmlns="{main}"><sheetData>{_rows(frame)}</sheetData></worksheet>')
+            put(
+                f"xl/worksheets/sheet{i}.xml",
+                f'{head}<worksheet xmlns="{main}"><sheetData>{_rows(frame)}</sheetData></worksheet>',
+            )
     return buffer.getvalue()
 
 

@@ -37,15 +37,30 @@ class Illnesses:
             for sub in d.other_subcodes:
                 if what == "inpatient":
                     o = d.other_inpatient
-                    rows.append((code, sub, name, each, d.other_class, o.los, o.fee, o.township, profile, 1.0, "OTHER"))
+                    share = 0 if code[0] in o.never_township else o.township
+                    rows.append((code, sub, name, each, d.other_class, o.los, o.fee, share, profile, 1.0, "OTHER"))
                 else:
                     o = d.other_outpatient
                     rows.append((code, sub, name, each, d.other_class, 0, o.fee, 0, profile, o.antibiotic, "OTHER"))
         self.listed = len(rows)
         known = {r[0] for r in rows}
-        for disease in p.notifiable.diseases:               # sent only for notified cases
+        for disease in p.notifiable.diseases:  # sent only for notified cases
             if disease[2] not in known:
-                rows.append((disease[2], d.main_subcode, disease[3], 0, d.other_class, 8, 4000 if what == "inpatient" else 1, 0.2, disease[6], 1.0, "FEVER"))
+                rows.append(
+                    (
+                        disease[2],
+                        d.main_subcode,
+                        disease[3],
+                        0,
+                        d.other_class,
+                        8,
+                        4000 if what == "inpatient" else 1,
+                        0.2,
+                        disease[6],
+                        1.0,
+                        "FEVER",
+                    )
+                )
         self.three = np.array([r[0] for r in rows])
         self.code = pl.Series([f"{r[0]}.{r[1]}{d.clinical_suffix}" for r in rows])
         self.name = pl.Series([r[2] for r in rows])
@@ -70,7 +85,7 @@ class Illnesses:
         age = np.maximum(first - persons.birth, 0) / 365.25
         self.person_group = (np.searchsorted(np.array(p.bands), age, side="right") - 1) * 2 + persons.sex - 1
         self.persons = persons
-        self.multiplier = np.array([p.calendar.classes[c] for c in self.klass]).T       # month, illness
+        self.multiplier = np.array([p.calendar.classes[c] for c in self.klass]).T  # month, illness
         self._cache = {}
 
     def mix(self, kind: str, shape: str, pool: str) -> "Mix":
@@ -100,7 +115,7 @@ class Mix:
         groups = ill.by_group.shape[0]
         q = np.bincount(ill.person_group, weight, groups) / weight.sum()
         a = share.copy()
-        for _ in range(30):                                  # so that the marginal shares come out as declared
+        for _ in range(30):  # so that the marginal shares come out as declared
             chance = a * ill.by_group
             chance = chance / np.maximum(chance.sum(1, keepdims=True), 1e-300)
             got = q @ chance
@@ -132,7 +147,9 @@ def person_group(p: Node, persons: Persons, person: np.ndarray, on: np.ndarray) 
     return (np.searchsorted(np.array(p.bands), age, side="right") - 1) * 2 + persons.sex[person] - 1
 
 
-def draw_persons(p: Node, rng: np.random.Generator, persons: Persons, group: object, what: str, institution: np.ndarray) -> np.ndarray:
+def draw_persons(
+    p: Node, rng: np.random.Generator, persons: Persons, group: object, what: str, institution: np.ndarray
+) -> np.ndarray:
     """A person for each event, from the institution's own area or the whole county."""
     pool = POOLS.get(group.kind, "county")
     if pool != "local":
@@ -144,8 +161,17 @@ def draw_persons(p: Node, rng: np.random.Generator, persons: Persons, group: obj
     return persons.draw(rng, what, "local", np.where(everywhere, 0, lo), np.where(everywhere, len(persons.sex), hi))
 
 
-def draw_visits(p: Node, rng: np.random.Generator, group: object, ill: Illnesses, persons: Persons, cal: Calendar,
-                days: np.ndarray, origin: int, planted: Columns) -> Columns:
+def draw_visits(
+    p: Node,
+    rng: np.random.Generator,
+    group: object,
+    ill: Illnesses,
+    persons: Persons,
+    cal: Calendar,
+    days: np.ndarray,
+    origin: int,
+    planted: Columns,
+) -> Columns:
     """The month's visits of a group of institutions: inst, day, second of day, person, diag, tag; in order of institution and time."""
     v = p.institutions[group.kind]
     month = int(cal.month[days[0] - cal.first])
@@ -186,8 +212,18 @@ def time_of_day(p: Node, rng: np.random.Generator, n: int, village: bool) -> np.
     return ((low + rng.random(n) * (high - low)) * 3600).astype(np.int64)
 
 
-def draw_stays(p: Node, rng: np.random.Generator, group: object, ill: Illnesses, persons: Persons, cal: Calendar,
-               days: np.ndarray, origin: int, planted: Columns, busy_until: np.ndarray) -> Columns:
+def draw_stays(
+    p: Node,
+    rng: np.random.Generator,
+    group: object,
+    ill: Illnesses,
+    persons: Persons,
+    cal: Calendar,
+    days: np.ndarray,
+    origin: int,
+    planted: Columns,
+    busy_until: np.ndarray,
+) -> Columns:
     """The month's admissions of a group: inst, admit, out (day of discharge), person, diag, tag, z (severity), died.
 
     `busy_until` holds each person's last day in hospital; nobody is admitted twice at once, save where it is planted.
@@ -197,7 +233,13 @@ def draw_stays(p: Node, rng: np.random.Generator, group: object, ill: Illnesses,
     mix = ill.mix(group.kind, group.shape, POOLS.get(group.kind, "county"))
     busy = cal.at(cal.admission, days) * np.where(cal.at(cal.holiday, days), p.calendar.holiday.county, 1.0)
     growth = p.growth.stay[group.kind] ** ((days - origin) / 365.25)
-    rate = v.stays * group.scale / 365.25 * group.weight[:, None] * (busy * growth / group.mean_busy_stays * mix.season[month])[None, :]
+    rate = (
+        v.stays
+        * group.scale
+        / 365.25
+        * group.weight[:, None]
+        * (busy * growth / group.mean_busy_stays * mix.season[month])[None, :]
+    )
     count = rng.poisson(rate)
     cell, _ = spread(count.ravel())
     inst, admit = group.insts[cell // len(days)], days[cell % len(days)]
@@ -206,10 +248,11 @@ def draw_stays(p: Node, rng: np.random.Generator, group: object, ill: Illnesses,
     elective = (ill.klass[diag] == "E") & cal.at(cal.festival, admit) & (rng.random(len(diag)) > p.calendar.festival_elective)
     z = rng.standard_normal(len(inst))
     factor = v.los / mix.los if mix.los else 1.0
-    los = np.round(ill.los[diag] * factor * np.exp(q.los_sigma * z - q.los_sigma ** 2 / 2)).astype(int).clip(min=0)
+    los = np.round(ill.los[diag] * factor * np.exp(q.los_sigma * z - q.los_sigma**2 / 2)).astype(int).clip(min=0)
     alive = (admit <= persons.death[person]) & (admit >= persons.birth[person]) & ~elective
-    drawn = Columns(inst=inst, admit=admit, out=admit + los, person=person, diag=diag, z=z,
-                    tag=np.zeros(len(inst), np.int32)).take(alive)
+    drawn = Columns(
+        inst=inst, admit=admit, out=admit + los, person=person, diag=diag, z=z, tag=np.zeros(len(inst), np.int32)
+    ).take(alive)
     out = Columns.join([planted, drawn])
     if not len(out):
         return out
@@ -221,7 +264,7 @@ def draw_stays(p: Node, rng: np.random.Generator, group: object, ill: Illnesses,
     out.set(out=np.where(out.died & (persons.death[out.person] < ALIVE), persons.death[out.person], out.out))
     np.maximum.at(busy_until, out.person, out.out)
     second = time_of_day(p, rng, len(out), False)
-    leave = (9 * 3600 + rng.integers(0, 8 * 3600, len(out)))
+    leave = 9 * 3600 + rng.integers(0, 8 * 3600, len(out))
     out.set(admitted=out.admit.astype(np.int64) * SECONDS_A_DAY + second)
     out.set(discharged=np.maximum(out.out.astype(np.int64) * SECONDS_A_DAY + leave, out.admitted + 2 * 3600))
     out.set(out=(out.discharged // SECONDS_A_DAY).astype(np.int64))
@@ -236,7 +279,7 @@ def _one_stay_at_a_time(stays: Columns, busy_until: np.ndarray, gap: int) -> np.
     clash = np.zeros(len(order), bool)
     if len(order) > 1:
         clash[1:] = (person[1:] == person[:-1]) & (admit[1:] < leave[:-1] + gap)
-        planted = stays.tag[order] > 0                       # a planted stay behind a drawn one displaces it
+        planted = stays.tag[order] > 0  # a planted stay behind a drawn one displaces it
         later = np.r_[clash[1:] & planted[1:] & ~planted[:-1], False]
         clash = (clash & ~planted) | later
     keep = np.ones(len(order), bool)

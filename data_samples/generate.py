@@ -51,7 +51,9 @@ class Summary:
 class Run:
     """One generation, month by month and group by group."""
 
-    def __init__(self, out: Path, scale: float, months: int, start: dt.date, seed: int, daily_days: int, progress: Progress | None) -> None:
+    def __init__(
+        self, out: Path, scale: float, months: int, start: dt.date, seed: int, daily_days: int, progress: Progress | None
+    ) -> None:
         self.out, self.p, self.months, self.seed = out, load_parameters(), months, seed
         self.progress = progress or (lambda *_: None)
         self.contracts = load_contracts()
@@ -63,8 +65,14 @@ class Run:
         self.truth = Truth(out / "truth" / "tables", self.contracts)
         self.box = Outbox(out / "landing", self.contracts, self.c.schedule, self.c.plan.after)
         self.files = Files(self.c)
-        self.reference = {e: f for e, f in (("institution", self.c.inst.institution_rows()), ("department", self.c.inst.department_rows()),
-                                            ("staff", self.c.staff.rows))}
+        self.reference = {
+            e: f
+            for e, f in (
+                ("institution", self.c.inst.institution_rows()),
+                ("department", self.c.inst.department_rows()),
+                ("staff", self.c.staff.rows),
+            )
+        }
         self.card_serial = 0
 
     def run(self) -> Summary:
@@ -87,8 +95,19 @@ class Run:
                 self._group(g, n, m, np.arange(a, b + 1), label)
             self._authorities(m)
         self._finish()
-        return Summary(self.out, c.scale, self.months, self.seed, c.inst.n, self.box.batches, self.box.files, self.box.bytes,
-                       self.box.rows_sent, self.truth.rows, self.as_of)
+        return Summary(
+            self.out,
+            c.scale,
+            self.months,
+            self.seed,
+            c.inst.n,
+            self.box.batches,
+            self.box.files,
+            self.box.bytes,
+            self.box.rows_sent,
+            self.truth.rows,
+            self.as_of,
+        )
 
     def _emit(self, g: Group) -> Callable:
         dialect = self.box.dialect(g.profile)
@@ -138,7 +157,9 @@ class Run:
         lines = visit_lines(p, rng, g.till, v, c.visit_illness, g.mix_out, growth, c.plan.material_factor(g, v.day))
         lines = c.plan.alter_visit_lines(g, m, v, lines)
         split_lines(p, c.catalogue, lines)
-        pay = settle(p, rng, p.insurance.outpatient[g.level], lines, len(v), c.persons.insurance[v.person], c.persons.poor[v.person], False)
+        pay = settle(
+            p, rng, p.insurance.outpatient[g.level], lines, len(v), c.persons.insurance[v.person], c.persons.poor[v.person], False
+        )
         d = Desk(c, g, rng, self._emit(g))
         done = visit_records(d, v, lines, pay, label)
         self.card_serial = cards(Desk(c, g, rng, self._cdc_emit), v, done, m, self.card_serial)
@@ -159,7 +180,9 @@ class Run:
         lines = c.plan.alter_stay_lines(g, m, s, lines)
         reprice(lines)
         split_lines(p, c.catalogue, lines)
-        pay = settle(p, rng, p.insurance.inpatient[g.kind], lines, len(s), c.persons.insurance[s.person], c.persons.poor[s.person], True)
+        pay = settle(
+            p, rng, p.insurance.inpatient[g.kind], lines, len(s), c.persons.insurance[s.person], c.persons.poor[s.person], True
+        )
         stay_records(Desk(c, g, rng, self._emit(g)), s, lines, pay, label)
 
     def _monthly_frames(self, g: Group, i: int, m: int) -> dict[str, pl.DataFrame]:
@@ -172,7 +195,9 @@ class Run:
         if "finance_monthly" in dialect.extracts:
             names = {k: v for k, v in load_value_sets()["VS_FINLINE"].values.items()}
             start_month = -(c.accounts.first_month % 12)
-            frames["finance_monthly"] = c.accounts.report(self.p, c.inst.kind, c.inst.code, names, np.array([i]), m, start_month, c.scale)
+            frames["finance_monthly"] = c.accounts.report(
+                self.p, c.inst.kind, c.inst.code, names, np.array([i]), m, start_month, c.scale
+            )
         return {e: dialect.conform(e, f) for e, f in frames.items() if e in dialect.extracts and f.height}
 
     def _catalogue(self, g: Group, i: int, m: int) -> pl.DataFrame:
@@ -203,10 +228,22 @@ class Run:
                         continue
                     frames = {e: pl.concat(f) for e, f in held.pop(i).items()}
                 if frames:
-                    self._send(g, i, slot, s.received(k, i, g.kind) + c.plan.lateness(slot, g.kind), frames, twice=what == "double")
+                    self._send(
+                        g, i, slot, s.received(k, i, g.kind) + c.plan.lateness(slot, g.kind), frames, twice=what == "double"
+                    )
             if not monthly:
                 label = s.months[m][2]
-                self.box.write(sender, g.profile, label, 1, s.months[m][0], s.months[m][1], s.closing(m, i), self._monthly_frames(g, i, m), system)
+                self.box.write(
+                    sender,
+                    g.profile,
+                    label,
+                    1,
+                    s.months[m][0],
+                    s.months[m][1],
+                    s.closing(m, i),
+                    self._monthly_frames(g, i, m),
+                    system,
+                )
             for e, f in self._monthly_frames(g, i, m).items():
                 if e == "finance_monthly":
                     self.truth.add(e, f)
@@ -223,9 +260,21 @@ class Run:
             if e in frames:
                 again[e] = (frames[e], days)
         for seq in (1, 2) if twice else (1,):
-            self.box.write(sender, g.profile, slot.label, seq, slot.first, slot.last, received + dt.timedelta(minutes=20 * (seq - 1)), sent, system)
+            self.box.write(
+                sender,
+                g.profile,
+                slot.label,
+                seq,
+                slot.first,
+                slot.last,
+                received + dt.timedelta(minutes=20 * (seq - 1)),
+                sent,
+                system,
+            )
         for n, (e, (f, days)) in enumerate(again.items()):
-            self.box.queue(sender, g.profile, slot.label, 2 + n, slot.first, slot.last, received + dt.timedelta(days=days), {e: f}, system)
+            self.box.queue(
+                sender, g.profile, slot.label, 2 + n, slot.first, slot.last, received + dt.timedelta(days=days), {e: f}, system
+            )
 
     def _authorities(self, m: int) -> None:
         c, s, box = self.c, self.c.schedule, self.box
@@ -235,7 +284,17 @@ class Run:
             frames = due.get((0, k))
             if frames:
                 slot = s.slots[k]
-                box.write("CDC", "canonical", slot.label, 1, slot.first, slot.last, s.received(k, -1 % 997, "other"), frames, "report cards export")
+                box.write(
+                    "CDC",
+                    "canonical",
+                    slot.label,
+                    1,
+                    slot.first,
+                    slot.last,
+                    s.received(k, -1 % 997, "other"),
+                    frames,
+                    "report cards export",
+                )
         year = int(year_of(a))
         if m == 0 or year != int(year_of(s.months[m - 1][0])):
             table = population_table(c, year)
@@ -272,25 +331,54 @@ class Run:
                     w.writerow([c.inst.code[i], g.profile, c.inst.name[i]])
             for code, a in self.p.authorities.items():
                 w.writerow([code, a.profile, a.name])
+        with (self.out / "truth" / "receipts.csv").open("w", encoding="utf-8", newline="") as f:
+            w = csv.writer(f, lineterminator="\n")
+            w.writerow(["path", "received_at"])
+            w.writerows(sorted(self.box.receipts))
         c.plan.write(self.out / "truth" / "ground_truth.csv")
-        about = {"scale": c.scale, "months": self.months, "seed": self.seed, "start": str(date_of(s.first)), "end": str(date_of(s.last)),
-                 "daily_from": str(date_of(s.window)) if s.window <= s.last else None, "as_of": str(self.as_of),
-                 "calendar_known": c.calendar.known, "persons": len(c.persons.sex),
-                 "not_planted": dict(sorted(c.plan.missing.items())),
-                 "institutions": [{"code": c.inst.code[i], "label": c.inst.label[i], "name": c.inst.name[i], "kind": c.inst.kind[i],
-                                   "profile": c.group_of[i].profile, "beds": int(c.inst.beds[i])} for i in range(c.inst.n)]}
+        about = {
+            "scale": c.scale,
+            "months": self.months,
+            "seed": self.seed,
+            "start": str(date_of(s.first)),
+            "end": str(date_of(s.last)),
+            "daily_from": str(date_of(s.window)) if s.window <= s.last else None,
+            "as_of": str(self.as_of),
+            "calendar_known": c.calendar.known,
+            "persons": len(c.persons.sex),
+            "not_planted": dict(sorted(c.plan.missing.items())),
+            "institutions": [
+                {
+                    "code": c.inst.code[i],
+                    "label": c.inst.label[i],
+                    "name": c.inst.name[i],
+                    "kind": c.inst.kind[i],
+                    "profile": c.group_of[i].profile,
+                    "beds": int(c.inst.beds[i]),
+                }
+                for i in range(c.inst.n)
+            ],
+        }
         (self.out / "truth" / "county.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def generate(out: Path, scale: float, months: int, start: dt.date = dt.date(2024, 1, 1), seed: int = 20240101, daily_days: int = 31,
-             progress: Progress | None = None) -> Summary:
-    """Writes `<out>/landing`, `<out>/truth/tables`, `<out>/truth/ground_truth.csv` and `<out>/truth/county.json`.
+def generate(
+    out: Path,
+    scale: float,
+    months: int,
+    start: dt.date = dt.date(2024, 1, 1),
+    seed: int = 20240101,
+    daily_days: int = 31,
+    progress: Progress | None = None,
+) -> Summary:
+    """Writes `<out>/landing`, and under `<out>/truth`: `tables`, `ground_truth.csv`, `county.json` and `receipts.csv`.
 
     `scale` 1.0 is the whole county; the last `daily_days` days arrive day by day, what is before month by month.
     `progress(stage, item, total)` is called at each step. The same arguments give the same bytes.
     Raises ValueError when `out` is not an empty or new folder.
     """
     if start.day != 1 or months < 1 or scale <= 0:
-        raise ValueError("generate: start must be the first of a month, months at least 1 and scale above 0; "
-                         f"got {start}, {months}, {scale}")
+        raise ValueError(
+            f"generate: start must be the first of a month, months at least 1 and scale above 0; got {start}, {months}, {scale}"
+        )
     return Run(Path(out), scale, months, start, seed, daily_days, progress).run()

@@ -30,14 +30,21 @@ class Institutions:
             first = len(self.kind)
             for i in range(counts[kind]):
                 eye = kind == "private" and i + 1 == p.eye_hospital.index
-                town = i if kind == "township" else int(self.places.township_of[i]) if kind == "village" else (
-                    int(rng.integers(0, counts["township"])) if kind in ("private", "clinic") else 0)
+                town = (
+                    i
+                    if kind == "township"
+                    else int(self.places.township_of[i])
+                    if kind == "village"
+                    else (int(rng.integers(0, counts["township"])) if kind in ("private", "clinic") else 0)
+                )
                 many = v["count"] > 1
                 label = f"{v.label}{i + 1:03d}" if kind == "village" else f"{v.label}{i + 1:02d}" if many else v.label
                 base = p.eye_hospital.name if eye else v.name
                 self.kind.append(kind)
                 self.label.append(label)
-                self.name.append((f"{self.places.township_name[i]}卫生院" if kind == "township" else f"{label}{base}") if many else base)
+                self.name.append(
+                    (f"{self.places.township_name[i]}卫生院" if kind == "township" else f"{label}{base}") if many else base
+                )
                 klass = p.eye_hospital.code if eye else v.code
                 self.classes.append(klass)
                 self.code.append(f"{self.places.township_code[town]}{klass.ljust(4, '0')}{first + i + 1:09d}")
@@ -45,14 +52,23 @@ class Institutions:
                 self.village.append(i if kind == "village" else -1)
                 self.shape.append("eye" if eye else p.departments.of_kind[kind])
             n = counts[kind]
-            size = (np.bincount(self.places.township_of, self.places.weight) if kind == "township" else
-                    self.places.weight if kind == "village" else rng.lognormal(0, 0.35, n))
+            size = (
+                np.bincount(self.places.township_of, self.places.weight)
+                if kind == "township"
+                else self.places.weight
+                if kind == "village"
+                else rng.lognormal(0, 0.35, n)
+            )
             self.weight.extend((size / size.sum()).tolist())
             self.of_kind[kind] = np.arange(first, first + n)
         self.weight = np.array(self.weight)
         share = np.array([self.weight[i] for i in range(len(self.kind))])
-        self.beds = np.array([max(p.least_beds, round(p.institutions[k].beds * scale * share[i]))
-                              if p.institutions[k].beds else 0 for i, k in enumerate(self.kind)])
+        self.beds = np.array(
+            [
+                max(p.least_beds, round(p.institutions[k].beds * scale * share[i])) if p.institutions[k].beds else 0
+                for i, k in enumerate(self.kind)
+            ]
+        )
         self.scale, self.n = scale, len(self.kind)
         self.codes = pl.Series(self.code)
         self._departments()
@@ -62,7 +78,7 @@ class Institutions:
         head = label.rstrip("0123456789")
         kind = next(k for k, v in self.p.institutions.items() if v.label == head)
         group = self.of_kind[kind]
-        number = int(label[len(head):] or 1) - 1
+        number = int(label[len(head) :] or 1) - 1
         return int(group[number % len(group)])
 
     def _departments(self) -> None:
@@ -72,7 +88,7 @@ class Institutions:
             shape = self.p.departments[self.shape[i]]
             wards = len(shape.inpatient) and max(1, min(len(shape.inpatient), int(self.beds[i] // self.p.beds_per_department)))
             key = (self.shape[i], kind)
-            if kind in ("township", "private"):               # one ward list for all of a kind keeps the kind vectorised
+            if kind in ("township", "private"):  # one ward list for all of a kind keeps the kind vectorised
                 mean = self.beds[self.of_kind[kind]].mean()
                 wards = len(shape.inpatient) and max(1, min(len(shape.inpatient), int(mean // self.p.beds_per_department)))
             cache.setdefault(key, (shape.outpatient, shape.inpatient[:wards]))
@@ -95,9 +111,18 @@ class Institutions:
                 rows.extend((i, code, name, std, "3", None) for code, name, std in self.p.departments.technical)
             if shape != "clinic":
                 rows.extend((i, code, name, std, "4", None) for code, name, std in self.p.departments.administrative)
-        df = pl.DataFrame(rows, orient="row", schema={
-            "inst": pl.Int32, "dept_code": pl.String, "dept_name": pl.String, "std_dept_code": pl.String,
-            "dept_type": pl.String, "open_beds": pl.Int64})
+        df = pl.DataFrame(
+            rows,
+            orient="row",
+            schema={
+                "inst": pl.Int32,
+                "dept_code": pl.String,
+                "dept_name": pl.String,
+                "std_dept_code": pl.String,
+                "dept_type": pl.String,
+                "open_beds": pl.Int64,
+            },
+        )
         return df.with_columns(active_flag=pl.lit(True), institution_code=self.codes.gather(df["inst"]))
 
     def institution_rows(self) -> pl.DataFrame:
@@ -112,20 +137,33 @@ class Institutions:
             parent = self.code[self.of_kind["township"][self.township[i]]] if kind == "village" else None
             lead = {"township": self.code[self.of_kind["general"][0]], "village": self.code[self.of_kind["general"][0]]}.get(kind)
             share = self.weight[i] * len(self.of_kind[kind])
-            rows.append({
-                "inst": i, "institution_code": self.code[i],
-                "unified_social_credit_code": None if kind == "village" else credit_code(p.county.division, i + 1),
-                "nhsa_institution_code": None if kind in ("cdc", "supervision") else f"H{p.county.division}{i + 1:05d}",
-                "license_no": f"PDY{p.county.division}{i + 1:06d}", "institution_name": self.name[i],
-                "institution_class": self.classes[i].removesuffix("00") if self.classes[i] == "A500" else self.classes[i],
-                "level_code": v.level, "hospital_grade": v.grade, "economic_type": v.economy,
-                "nonprofit_flag": v.profit, "parent_institution_code": parent, "lead_hospital_code": lead,
-                "township_code": places.township_code[self.township[i]],
-                "village_code": places.village_code[self.village[i]] if self.village[i] >= 0 else None,
-                "approved_beds": int(self.beds[i]), "building_area_m2": f"{v.area_m2 * share:.2f}",
-                "longitude": f"{x[i]:.6f}", "latitude": f"{y[i]:.6f}",
-                "network_access": "3" if kind in ("village", "clinic") else "1", "operating_status": "1",
-                "valid_from": p.institution_valid_from, "valid_to": None})
+            rows.append(
+                {
+                    "inst": i,
+                    "institution_code": self.code[i],
+                    "unified_social_credit_code": None if kind == "village" else credit_code(p.county.division, i + 1),
+                    "nhsa_institution_code": None if kind in ("cdc", "supervision") else f"H{p.county.division}{i + 1:05d}",
+                    "license_no": f"PDY{p.county.division}{i + 1:06d}",
+                    "institution_name": self.name[i],
+                    "institution_class": self.classes[i].removesuffix("00") if self.classes[i] == "A500" else self.classes[i],
+                    "level_code": v.level,
+                    "hospital_grade": v.grade,
+                    "economic_type": v.economy,
+                    "nonprofit_flag": v.profit,
+                    "parent_institution_code": parent,
+                    "lead_hospital_code": lead,
+                    "township_code": places.township_code[self.township[i]],
+                    "village_code": places.village_code[self.village[i]] if self.village[i] >= 0 else None,
+                    "approved_beds": int(self.beds[i]),
+                    "building_area_m2": f"{v.area_m2 * share:.2f}",
+                    "longitude": f"{x[i]:.6f}",
+                    "latitude": f"{y[i]:.6f}",
+                    "network_access": "3" if kind in ("village", "clinic") else "1",
+                    "operating_status": "1",
+                    "valid_from": p.institution_valid_from,
+                    "valid_to": None,
+                }
+            )
         return pl.DataFrame(rows, infer_schema_length=None)
 
 
@@ -178,14 +216,15 @@ class Staff:
         title = self.title.to_numpy().astype(int)
         graduate = np.isin(cat, ["11", "12"])
         title = np.where(graduate, title, np.where(cat == "13", 1, np.minimum(title, 3)))
-        title[self.start[:-1][self.doctors > 0]] = 4        # the first doctor leads: every level of antibiotic has a prescriber
+        title[self.start[:-1][self.doctors > 0]] = 4  # the first doctor leads: every level of antibiotic has a prescriber
         self.antibiotic = np.where(graduate, np.minimum(np.maximum(title, 1), 3), np.where(cat == "13", 1, 0))
         self.title_level = title
         self.ids = pl.Series([f"{'D' if r < self.doctors[i] else 'S'}{r + 1:04d}" for i, r, _ in rows])
         self.rows = self._rows(p, rng, inst, persons, cat, first)
 
-    def _rows(self, p: Node, rng: np.random.Generator, inst: Institutions, persons: Persons, cat: np.ndarray,
-              first: int) -> pl.DataFrame:
+    def _rows(
+        self, p: Node, rng: np.random.Generator, inst: Institutions, persons: Persons, cat: np.ndarray, first: int
+    ) -> pl.DataFrame:
         n, q = len(self.person), p.staff
         licence = {"11": "1", "12": "2", "13": "3", "21": "4", "31": "5"}
         doctor, serial = np.isin(cat, ["11", "12", "13"]), np.arange(1, n + 1)
@@ -193,40 +232,60 @@ class Staff:
         for i, r in zip(self.inst, self.rank, strict=True):
             own = [d[0] for d in inst.outpatient[i]] or [d[0] for d in p.departments.administrative]
             wards = [d[0] for d in inst.inpatient[i]]
-            departments.append((own if r < self.doctors[i] else wards or own)[r % len(own if r < self.doctors[i] else wards or own)])
+            departments.append(
+                (own if r < self.doctors[i] else wards or own)[r % len(own if r < self.doctors[i] else wards or own)]
+            )
         titled = np.isin(cat, ["11", "12", "21", "31", "41", "42", "51", "61"])
         scope = {"11": "内科、外科、妇产科、儿科等", "12": "全科医学", "13": "乡村全科"}
         serials = pl.Series(serial).cast(pl.String).str.zfill(8)
         valid_to = first + rng.integers(400, 1600, n)
         begun = first - rng.integers(60, 7000, n)
         begun = np.maximum(begun, persons.birth[self.person] + 21 * 366)
-        return pl.DataFrame({
-            "inst": self.inst, "institution_code": inst.codes.gather(self.inst), "staff_id": self.ids,
-            "id_number": persons.id_number.gather(self.person), "staff_name": persons.name.gather(self.person),
-            "sex_code": pl.Series(persons.sex[self.person]).cast(pl.String), "birth_date": dates(persons.birth[self.person]),
-            "category_code": self.category,
-            "licence_type": pl.Series([licence.get(c) for c in cat], dtype=pl.String),
-            "practice_cert_no": pl.select(pl.when(pl.Series(doctor)).then(
-                pl.concat_str([pl.lit("110" + p.county.division), serials]))).to_series(),
-            "practice_scope": pl.Series([scope.get(c) for c in cat], dtype=pl.String),
-            "practice_valid_to": dates(valid_to, doctor),
-            "title_code": pl.Series([q.title_code[str(t)] if ok else None for t, ok in zip(self.title_level, titled, strict=True)], dtype=pl.String),
-            "title_level": pl.Series([str(t) if ok else None for t, ok in zip(self.title_level, titled, strict=True)], dtype=pl.String),
-            "gp_registered_flag": pl.Series(doctor & (rng.random(n) < q.general_practitioner_share)),
-            "antibiotic_authority": pl.Series(self.antibiotic).cast(pl.String),
-            "narcotic_authority_flag": pl.Series(np.isin(cat, ["11"]) & (self.title_level >= 2)),
-            "nhsa_staff_code": pl.select(pl.when(pl.Series(doctor | (cat == "21"))).then(
-                pl.concat_str([pl.lit("D" + p.county.division), serials]))).to_series(),
-            "dept_code": pl.Series(departments), "employment_type": pick_codes(rng, q.employment_share, n),
-            "multi_site_flag": pl.Series(np.zeros(n, bool)), "start_date": dates(begun),
-            "end_date": pl.Series([None] * n, dtype=pl.Date)})
+        return pl.DataFrame(
+            {
+                "inst": self.inst,
+                "institution_code": inst.codes.gather(self.inst),
+                "staff_id": self.ids,
+                "id_number": persons.id_number.gather(self.person),
+                "staff_name": persons.name.gather(self.person),
+                "sex_code": pl.Series(persons.sex[self.person]).cast(pl.String),
+                "birth_date": dates(persons.birth[self.person]),
+                "category_code": self.category,
+                "licence_type": pl.Series([licence.get(c) for c in cat], dtype=pl.String),
+                "practice_cert_no": pl.select(
+                    pl.when(pl.Series(doctor)).then(pl.concat_str([pl.lit("110" + p.county.division), serials]))
+                ).to_series(),
+                "practice_scope": pl.Series([scope.get(c) for c in cat], dtype=pl.String),
+                "practice_valid_to": dates(valid_to, doctor),
+                "title_code": pl.Series(
+                    [q.title_code[str(t)] if ok else None for t, ok in zip(self.title_level, titled, strict=True)],
+                    dtype=pl.String,
+                ),
+                "title_level": pl.Series(
+                    [str(t) if ok else None for t, ok in zip(self.title_level, titled, strict=True)], dtype=pl.String
+                ),
+                "gp_registered_flag": pl.Series(doctor & (rng.random(n) < q.general_practitioner_share)),
+                "antibiotic_authority": pl.Series(self.antibiotic).cast(pl.String),
+                "narcotic_authority_flag": pl.Series(np.isin(cat, ["11"]) & (self.title_level >= 2)),
+                "nhsa_staff_code": pl.select(
+                    pl.when(pl.Series(doctor | (cat == "21"))).then(pl.concat_str([pl.lit("D" + p.county.division), serials]))
+                ).to_series(),
+                "dept_code": pl.Series(departments),
+                "employment_type": pick_codes(rng, q.employment_share, n),
+                "multi_site_flag": pl.Series(np.zeros(n, bool)),
+                "start_date": dates(begun),
+                "end_date": pl.Series([None] * n, dtype=pl.Date),
+            }
+        )
 
     def same_person(self, one: int, other: int, filed: bool) -> None:
         """Makes the second position the second workplace of the first one's person, filed as such or not."""
         self.person[other] = self.person[one]
         same = ["id_number", "staff_name", "sex_code", "birth_date"]
-        row = self.rows[other].with_columns([self.rows[one][k].alias(k) for k in same]).with_columns(multi_site_flag=pl.lit(filed))
-        self.rows = pl.concat([self.rows[:other], row, self.rows[other + 1:]])
+        row = (
+            self.rows[other].with_columns([self.rows[one][k].alias(k) for k in same]).with_columns(multi_site_flag=pl.lit(filed))
+        )
+        self.rows = pl.concat([self.rows[:other], row, self.rows[other + 1 :]])
 
     def choose(self, rng: np.random.Generator, institution: np.ndarray, dept: np.ndarray, departments: int) -> np.ndarray:
         """A doctor (position in the staff list) of each department, out of those who work in it."""
@@ -252,17 +311,55 @@ class Catalogue:
         q, rows = p.price_list, []
         for name, spec, price, grade, atc, ddd, level, essential, levels in q.western:
             kind = "antibiotic" if level != "0" else "09"
-            rows += [(name, f"{spec} {s}", price * f, "09", kind, grade, "1", "western", levels, atc, ddd, level, bool(essential), "", False)
-                     for f, s in zip(q.variants, q.variant_specs, strict=True)]
+            rows += [
+                (
+                    name,
+                    f"{spec} {s}",
+                    price * f,
+                    "09",
+                    kind,
+                    grade,
+                    "1",
+                    "western",
+                    levels,
+                    atc,
+                    ddd,
+                    level,
+                    bool(essential),
+                    "",
+                    False,
+                )
+                for f, s in zip(q.variants, q.variant_specs, strict=True)
+            ]
         for source, kind, group, item_class in ((q.patent, "11", "patent", "1"), (q.slices, "10", "slice", "4")):
             for name, spec, price, grade, levels in source:
-                rows += [(name, f"{spec} {s}", price * f, kind, kind, grade, item_class, group, levels, None, None, None, False, "", False)
-                         for f, s in zip(q.variants, q.variant_specs, strict=True)]
+                rows += [
+                    (
+                        name,
+                        f"{spec} {s}",
+                        price * f,
+                        kind,
+                        kind,
+                        grade,
+                        item_class,
+                        group,
+                        levels,
+                        None,
+                        None,
+                        None,
+                        False,
+                        "",
+                        False,
+                    )
+                    for f, s in zip(q.variants, q.variant_specs, strict=True)
+                ]
         for name, price, kind, grade, group, levels in q.services:
             rows.append((name, None, price, kind, kind, grade, "2", group, levels, None, None, None, False, "", False))
         for name, price, grade, levels, device in q.consumables:
-            rows += [(name, s, price * f, "08", "08", grade, "3", "consumable", levels, None, None, None, False, device, False)
-                     for f, s in zip(q.variants, q.variant_specs, strict=True)]
+            rows += [
+                (name, s, price * f, "08", "08", grade, "3", "consumable", levels, None, None, None, False, device, False)
+                for f, s in zip(q.variants, q.variant_specs, strict=True)
+            ]
         self.special = {}
 
         def fixed(key: str, name: str, price: float, kind: str, group: str, levels: str, hourly: bool = False) -> None:
@@ -276,13 +373,30 @@ class Catalogue:
                 fixed(f"{what}_{owner}", name, price, kind, "service", f"[{owner}]")
         fixed("round", "住院诊察费", q.round_price, "02", "service", "c t".replace(" ", ""))
         fixed("oxygen", "氧气吸入(小时)", q.oxygen_price, "05", "treatment", "tc", True)
-        names = ("name", "spec", "price", "type", "line", "grade", "item_class", "group", "levels", "atc", "ddd",
-                 "antibiotic", "essential", "device", "hourly")
+        names = (
+            "name",
+            "spec",
+            "price",
+            "type",
+            "line",
+            "grade",
+            "item_class",
+            "group",
+            "levels",
+            "atc",
+            "ddd",
+            "antibiotic",
+            "essential",
+            "device",
+            "hourly",
+        )
         self.frame = pl.DataFrame(rows, orient="row", schema=dict.fromkeys(names), infer_schema_length=None)
         n = len(rows)
         self.n, self.line, self.type = n, self.frame["line"].to_numpy(), self.frame["type"].to_numpy()
         self.local_code = pl.Series([f"{t}{i + 1:05d}" for i, t in enumerate(self.type)])
-        self.nhsa_code = pl.Series([_nhsa(c, i + 1, line) for i, (c, line) in enumerate(zip(self.frame["item_class"], self.line, strict=True))])
+        self.nhsa_code = pl.Series(
+            [_nhsa(c, i + 1, line) for i, (c, line) in enumerate(zip(self.frame["item_class"], self.line, strict=True))]
+        )
         self.display = pl.Series([f"{a}({b})" if b else a for a, b in zip(self.frame["name"], self.frame["spec"], strict=True)])
         self.grade = self.frame["grade"].to_numpy()
         self.group = self.frame["group"].to_numpy()
@@ -308,8 +422,10 @@ class Catalogue:
     def ladder(self, level: str, year: int) -> dict[str, np.ndarray]:
         """Per kind of line, the items of a price level in order of their price in a year."""
         items, price = self.offered(level), self.price[level, year]
-        return {line: (own := items[self.line[items] == line])[np.argsort(price[own], kind="stable")]
-                for line in sorted(set(self.line[items]))}
+        return {
+            line: (own := items[self.line[items] == line])[np.argsort(price[own], kind="stable")]
+            for line in sorted(set(self.line[items]))
+        }
 
     def rows(self, inst: Institutions, which: np.ndarray, year: int) -> pl.DataFrame:
         """The catalogue extract of some institutions as it stood in a year: past prices closed, this year's open."""
@@ -320,41 +436,60 @@ class Catalogue:
             items = self.offered(level)
             extra = [self.special[f"consult_{level}"]]
             if kind in KINDS_WITH_STAYS:
-                extra += [self.special[f"bed_{kind}"], self.special[f"nursing_{kind}"], self.special["round"], self.special["oxygen"]]
+                extra += [
+                    self.special[f"bed_{kind}"],
+                    self.special[f"nursing_{kind}"],
+                    self.special["round"],
+                    self.special["oxygen"],
+                ]
             items = np.r_[items, extra]
             for y in range(self.first_year, year + 1):
-                frames.append(self._year(items, level, y, y < year).with_columns(
-                    inst=pl.lit(int(i), pl.Int32), institution_code=pl.lit(inst.code[i])))
+                frames.append(
+                    self._year(items, level, y, y < year).with_columns(
+                        inst=pl.lit(int(i), pl.Int32), institution_code=pl.lit(inst.code[i])
+                    )
+                )
         return pl.concat(frames)
 
     def _year(self, items: np.ndarray, level: str, year: int, closed: bool) -> pl.DataFrame:
         f = self.frame[items]
         drug = f["item_class"].is_in(["1", "4"])
-        western = (f["type"] == "09")
+        western = f["type"] == "09"
         price = self.price[level, year][items]
-        money = lambda units: pl.Series(units).cast(pl.Decimal(38, 0))      # noqa: E731
+        money = lambda units: pl.Series(units).cast(pl.Decimal(38, 0))  # noqa: E731
         scale = pl.lit("0.0001").cast(pl.Decimal(10, 4))
-        return pl.DataFrame({
-            "local_item_code": self.local_code.gather(items), "local_item_name": self.display.gather(items),
-            "item_class": f["item_class"], "nhsa_code": self.nhsa_code.gather(items),
-            "generic_name": pl.select(pl.when(drug).then(f["name"])).to_series(), "specification": f["spec"],
-            "dosage_form": pl.select(pl.when(drug).then(pl.lit("01"))).to_series(),
-            "package_unit": pl.select(pl.when(drug).then(pl.lit("盒")).otherwise(pl.lit("次"))).to_series(),
-            "pack_factor": pl.Series(["1.000"] * len(items)),
-            "strength_mg": pl.Series([None] * len(items), dtype=pl.String), "atc_code": f["atc"],
-            "ddd_value": f["ddd"].cast(pl.Float64), "antibiotic_level": f["antibiotic"],
-            "essential_flag": f["essential"].cast(pl.Boolean),
-            "centralised_procurement_flag": pl.Series(western & (f["grade"] == "01")),
-            "key_monitored_flag": pl.Series(f["name"].is_in(["一次性吻合器", "依达拉奉注射液", "人血白蛋白"])),
-            "negotiated_flag": pl.Series(f["name"].is_in(["培美曲塞注射液"])),
-            "narcotic_class": pl.select(pl.when(drug).then(pl.lit("0"))).to_series(),
-            "chrgitm_type": f["type"], "chrgitm_lv": f["grade"],
-            "hourly_flag": f["hourly"].cast(pl.Boolean),
-            "unit_price": pl.select(money(price) * scale).to_series(),
-            "price_ceiling": pl.select(money(price * 2) * scale).to_series(),
-            "purchase_price": pl.select(pl.when(f["item_class"].is_in(["1", "3", "4"])).then(money(price) * scale)).to_series(),
-            "valid_from": pl.Series([dt.date(year, 1, 1)] * len(items)),
-            "valid_to": pl.Series([dt.date(year, 12, 31) if closed else None] * len(items), dtype=pl.Date)})
+        return pl.DataFrame(
+            {
+                "local_item_code": self.local_code.gather(items),
+                "local_item_name": self.display.gather(items),
+                "item_class": f["item_class"],
+                "nhsa_code": self.nhsa_code.gather(items),
+                "generic_name": pl.select(pl.when(drug).then(f["name"])).to_series(),
+                "specification": f["spec"],
+                "dosage_form": pl.select(pl.when(drug).then(pl.lit("01"))).to_series(),
+                "package_unit": pl.select(pl.when(drug).then(pl.lit("盒")).otherwise(pl.lit("次"))).to_series(),
+                "pack_factor": pl.Series(["1.000"] * len(items)),
+                "strength_mg": pl.Series([None] * len(items), dtype=pl.String),
+                "atc_code": f["atc"],
+                "ddd_value": f["ddd"].cast(pl.Float64),
+                "antibiotic_level": f["antibiotic"],
+                "essential_flag": f["essential"].cast(pl.Boolean),
+                "centralised_procurement_flag": pl.Series(western & (f["grade"] == "01")),
+                "key_monitored_flag": pl.Series(f["name"].is_in(["一次性吻合器", "依达拉奉注射液", "人血白蛋白"])),
+                "negotiated_flag": pl.Series(f["name"].is_in(["培美曲塞注射液"])),
+                "narcotic_class": pl.select(pl.when(drug).then(pl.lit("0"))).to_series(),
+                "chrgitm_type": f["type"],
+                "chrgitm_lv": f["grade"],
+                "hourly_flag": f["hourly"].cast(pl.Boolean),
+                "unit_price": pl.select(money(price) * scale).to_series(),
+                "price_ceiling": pl.select(money(price * 2) * scale).to_series(),
+                "purchase_price": pl.select(
+                    pl.when(f["item_class"].is_in(["1", "3", "4"])).then(money(price) * scale)
+                ).to_series(),
+                "valid_from": pl.Series([dt.date(year, 1, 1)] * len(items)),
+                "valid_to": pl.Series([dt.date(year, 12, 31) if closed else None] * len(items), dtype=pl.Date),
+            }
+        )
 
 
 def _nhsa(item_class: str, serial: int, line: str) -> str:

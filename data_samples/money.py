@@ -21,12 +21,24 @@ def split_lines(p: Node, cat: Catalogue, lines: Columns) -> None:
     full = np.where(grade == "03", lines.amount, 0)
     ratio = round(p.insurance.preselfpay_ratio * 10000)
     first = np.where(grade == "02", (lines.amount * ratio + 5000) // 10000, 0)
-    lines.set(full=full, first=first, scope=lines.amount - full - first,
-              ratio=np.where(grade == "03", 10000, np.where(grade == "02", ratio, 0)))
+    lines.set(
+        full=full,
+        first=first,
+        scope=lines.amount - full - first,
+        ratio=np.where(grade == "03", 10000, np.where(grade == "02", ratio, 0)),
+    )
 
 
-def settle(p: Node, rng: np.random.Generator, where: Node, lines: Columns, n: int, insurance: np.ndarray, poor: np.ndarray,
-           inpatient: bool) -> Columns:
+def settle(
+    p: Node,
+    rng: np.random.Generator,
+    where: Node,
+    lines: Columns,
+    n: int,
+    insurance: np.ndarray,
+    poor: np.ndarray,
+    inpatient: bool,
+) -> Columns:
     """The payment of n bills: insured scheme used, and every part in fen; total = fund + account + cash + other."""
     q = p.insurance
     total, full, first = (np.bincount(lines.parent, a, n).astype(np.int64) for a in (lines.amount, lines.full, lines.first))
@@ -41,15 +53,30 @@ def settle(p: Node, rng: np.random.Generator, where: Node, lines: Columns, n: in
         pooling = np.minimum(np.rint(scope * rate).astype(np.int64), where.cap * 100)
     pooling = np.where(used, pooling, 0)
     burden = scope - pooling
-    serious = np.where(used & inpatient, np.rint(np.maximum(burden - q.serious_illness["from"] * 100, 0) * q.serious_illness.rate), 0).astype(np.int64)
+    serious = np.where(
+        used & inpatient, np.rint(np.maximum(burden - q.serious_illness["from"] * 100, 0) * q.serious_illness.rate), 0
+    ).astype(np.int64)
     aid = np.where(used & poor & inpatient, np.rint((burden - serious) * q.medical_aid_rate), 0).astype(np.int64)
     fund = pooling + serious + aid
     own = total - fund
     account = np.where(used & (insurance == 310), np.rint(np.minimum(own, scope) * q.account_share), 0).astype(np.int64)
     account = np.minimum(account, own)
     other = np.where(rng.random(n) < q.other_pay_share, np.rint((own - account) * q.other_pay_rate), 0).astype(np.int64)
-    return Columns(total=total, full=full, first=first, scope=scope, used=used, deductible=np.where(used, deductible, 0),
-                   pooling=pooling, serious=serious, aid=aid, fund=fund, account=account, other=other, cash=own - account - other)
+    return Columns(
+        total=total,
+        full=full,
+        first=first,
+        scope=scope,
+        used=used,
+        deductible=np.where(used, deductible, 0),
+        pooling=pooling,
+        serious=serious,
+        aid=aid,
+        fund=fund,
+        account=account,
+        other=other,
+        cash=own - account - other,
+    )
 
 
 class Accounts:
@@ -62,7 +89,9 @@ class Accounts:
     def post(self, inst: np.ndarray, month: np.ndarray, inpatient: bool, total: np.ndarray) -> None:
         """Adds settled totals to the outpatient or inpatient line; a negative total takes a cancelled bill out again."""
         ok = (month >= self.first_month) & (month < self.first_month + self.months)
-        np.add.at(self.income[:, :, INCOME.index("I12" if inpatient else "I11")], (inst[ok], month[ok] - self.first_month), total[ok])
+        np.add.at(
+            self.income[:, :, INCOME.index("I12" if inpatient else "I11")], (inst[ok], month[ok] - self.first_month), total[ok]
+        )
 
     def post_lines(self, inst: np.ndarray, month: np.ndarray, types: np.ndarray, amount: np.ndarray) -> None:
         """Adds charge lines to the income line of their type; what has no own line is service."""
@@ -71,11 +100,25 @@ class Accounts:
             mine = np.isin(types, own) & (month >= self.first_month) & (month < self.first_month + self.months)
             np.add.at(self.income[:, :, INCOME.index(line)], (inst[mine], month[mine] - self.first_month), amount[mine])
 
-    def report(self, p: Node, kinds: list[str], codes: list[str], names: dict[str, tuple[str, str]], which: np.ndarray,
-               m: int, year_start: int, scale: float) -> pl.DataFrame:
+    def report(
+        self,
+        p: Node,
+        kinds: list[str],
+        codes: list[str],
+        names: dict[str, tuple[str, str]],
+        which: np.ndarray,
+        m: int,
+        year_start: int,
+        scale: float,
+    ) -> pl.DataFrame:
         """The financial report of some institutions for month m of the period (0 first)."""
+
         def year_to_date(i: int, upto: int, since: int, line: str) -> int | None:
-            return sum(self._month(p, kinds[i], i, k, scale)[line] for k in range(max(since, 0), upto + 1)) if upto >= 0 and since >= 0 else None
+            return (
+                sum(self._month(p, kinds[i], i, k, scale)[line] for k in range(max(since, 0), upto + 1))
+                if upto >= 0 and since >= 0
+                else None
+            )
 
         rows, month = [], self.first_month + m
         for i in which:
@@ -84,11 +127,32 @@ class Accounts:
             since = m - (month % 12)
             for line, amount in now.items():
                 ytd = year_to_date(i, m, max(since, year_start), line)
-                rows.append((int(i), codes[i], f"{1970 + month // 12}-{month % 12 + 1:02d}", line, names[line][0], amount, ytd,
-                             last[line] if last else None, year_to_date(i, m - 12, since - 12, line) if m >= 12 else None,
-                             round(amount * 12 * p.finance.budget_growth)))
-        cols = ("inst", "institution_code", "stat_month", "line_code", "line_name", "month_amount", "ytd_amount", "last_year_month",
-                "last_year_ytd", "budget_amount")
+                rows.append(
+                    (
+                        int(i),
+                        codes[i],
+                        f"{1970 + month // 12}-{month % 12 + 1:02d}",
+                        line,
+                        names[line][0],
+                        amount,
+                        ytd,
+                        last[line] if last else None,
+                        year_to_date(i, m - 12, since - 12, line) if m >= 12 else None,
+                        round(amount * 12 * p.finance.budget_growth),
+                    )
+                )
+        cols = (
+            "inst",
+            "institution_code",
+            "stat_month",
+            "line_code",
+            "line_name",
+            "month_amount",
+            "ytd_amount",
+            "last_year_month",
+            "last_year_ytd",
+            "budget_amount",
+        )
         df = pl.DataFrame(rows, orient="row", schema=cols, infer_schema_length=None)
         amounts = {}
         for c in cols[5:]:
@@ -107,9 +171,28 @@ class Accounts:
             subsidy = round(f.subsidy.office_base * 100 * scale)
         other = round(medical * f.other_income)
         drugs, material = own["I13"] + own["I14"], own["I15"]
-        expense = {"E10": round((medical + subsidy) * f.expense.E10), "E20": round(drugs * f.expense.E20), "E30": round(material * f.expense.E30),
-                   "E40": round((medical + subsidy) * f.expense.E40), "E50": round((medical + subsidy) * f.expense.E50),
-                   "E60": round((medical + subsidy) * f.expense.E60)}
-        return {"I00": medical + subsidy + other, "I10": medical, "I11": own["I11"], "I12": own["I12"], "I13": own["I13"],
-                "I14": own["I14"], "I15": own["I15"], "I16": own["I16"], "I17": own["I17"], "I18": medical - goods, "I19": own["I19"],
-                "I30": subsidy, "I40": other, "E00": sum(expense.values()), **expense}
+        expense = {
+            "E10": round((medical + subsidy) * f.expense.E10),
+            "E20": round(drugs * f.expense.E20),
+            "E30": round(material * f.expense.E30),
+            "E40": round((medical + subsidy) * f.expense.E40),
+            "E50": round((medical + subsidy) * f.expense.E50),
+            "E60": round((medical + subsidy) * f.expense.E60),
+        }
+        return {
+            "I00": medical + subsidy + other,
+            "I10": medical,
+            "I11": own["I11"],
+            "I12": own["I12"],
+            "I13": own["I13"],
+            "I14": own["I14"],
+            "I15": own["I15"],
+            "I16": own["I16"],
+            "I17": own["I17"],
+            "I18": medical - goods,
+            "I19": own["I19"],
+            "I30": subsidy,
+            "I40": other,
+            "E00": sum(expense.values()),
+            **expense,
+        }

@@ -19,15 +19,19 @@ from quality.contract import Contract
 
 ZONE = dt.timezone(dt.timedelta(hours=8))
 SCHEMA_VERSION = "1.0"
-NO_MANIFEST = "xlsx"             # village clinics send loose workbooks
+NO_MANIFEST = "xlsx"  # village clinics send loose workbooks
 ROW_GROUP = 100_000
 
 
 def _typed(contract: Contract, frame: pl.DataFrame) -> pl.DataFrame:
     """The contract's columns in its order and types; null where the frame has none."""
     have = set(frame.columns)
-    return frame.select([(pl.col(c.name).cast(c.polars_type) if c.name in have else pl.lit(None, c.polars_type).alias(c.name))
-                         for c in contract.columns])
+    return frame.select(
+        [
+            (pl.col(c.name).cast(c.polars_type) if c.name in have else pl.lit(None, c.polars_type).alias(c.name))
+            for c in contract.columns
+        ]
+    )
 
 
 class Truth:
@@ -71,6 +75,7 @@ class Outbox:
         self.last_received: dict[str, dt.datetime] = {}
         self.rows_sent: dict[str, int] = {}
         self.batches = self.files = self.bytes = 0
+        self.receipts: list[tuple[str, str]] = []
         self.latest = dt.datetime(1970, 1, 1)
 
     def dialect(self, profile: str) -> Dialect:
@@ -97,8 +102,18 @@ class Outbox:
                 batches.setdefault((inst, slot), {})[extract] = part
         return batches
 
-    def write(self, sender: str, profile: str, label: str, seq: int, first: int, last: int, received: dt.datetime,
-              frames: dict[str, pl.DataFrame], system: str) -> None:
+    def write(
+        self,
+        sender: str,
+        profile: str,
+        label: str,
+        seq: int,
+        first: int,
+        last: int,
+        received: dt.datetime,
+        frames: dict[str, pl.DataFrame],
+        system: str,
+    ) -> None:
         """Writes one batch, and first what was queued to arrive before it; receipts of one sender never run backwards."""
         for waiting in [q for q in self.queued.get(sender, []) if q[6] < received]:
             self.queued[sender].remove(waiting)
@@ -132,15 +147,24 @@ class Outbox:
                 name = dialect.file_name(extract, label)
                 self._put(folder / name, data)
                 written.append(folder / name)
-                files.append({"name": name, "extract": extract, "sha256": hashlib.sha256(data).hexdigest(), "rows": local[extract].height})
+                files.append(
+                    {"name": name, "extract": extract, "sha256": hashlib.sha256(data).hexdigest(), "rows": local[extract].height}
+                )
             manifest = {
-                "batch_id": f"{sender}-{label}-{seq:02d}", "sender": sender, "source_system": system, "schema_version": SCHEMA_VERSION,
+                "batch_id": f"{sender}-{label}-{seq:02d}",
+                "sender": sender,
+                "source_system": system,
+                "schema_version": SCHEMA_VERSION,
                 "period": {"from": str(period_from), "to": str(date_of(last))},
-                "extracted_at": extracted.replace(tzinfo=ZONE).isoformat(), "received_at": received.replace(tzinfo=ZONE).isoformat(),
-                "files": files}
+                "extracted_at": extracted.replace(tzinfo=ZONE).isoformat(),
+                "received_at": received.replace(tzinfo=ZONE).isoformat(),
+                "files": files,
+            }
             self._put(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1).encode())
             written.append(folder / "manifest.json")
         stamp = received.replace(tzinfo=ZONE).timestamp()
+        if loose:
+            self.receipts.append((f"{sender}/{written[0].name}", received.isoformat(sep=" ")))
         for path in written:
             os.utime(path, (stamp, stamp))
         self.batches += 1

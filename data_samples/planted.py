@@ -19,10 +19,22 @@ from data_samples.institutions import year_of
 from data_samples.population import ALIVE
 from data_samples.schedule import date_of
 
-COLUMNS = ("gt_id", "kind", "institution_code", "person_keys", "record_ids", "start_date", "end_date", "magnitude", "expected_rule",
-           "expected_indicator", "detect_by_date", "note")
+COLUMNS = (
+    "gt_id",
+    "kind",
+    "institution_code",
+    "person_keys",
+    "record_ids",
+    "start_date",
+    "end_date",
+    "magnitude",
+    "expected_rule",
+    "expected_indicator",
+    "detect_by_date",
+    "note",
+)
 KINDS = {"O": "outbreak", "F": "fraud", "Q": "quality", "I": "innocent"}
-MOST_IDS = 2000                  # a pattern of more records than this is recorded by its dates and size alone
+MOST_IDS = 2000  # a pattern of more records than this is recorded by its dates and size alone
 
 
 @dataclass
@@ -48,7 +60,7 @@ class Plan:
     routine_tag = -1
 
     def __init__(self, c: object) -> None:
-        self.c, self.q, self.root = c, c.p.planted, c.scale ** 0.5
+        self.c, self.q, self.root = c, c.p.planted, c.scale**0.5
         self.entries: dict[int, Entry] = {}
         self.missing: dict[str, str] = dict(self.q.unplanned)
         self._visits: dict[tuple[str, int], list[Columns]] = {}
@@ -62,15 +74,27 @@ class Plan:
             reason = getattr(self, name)()
             if reason:
                 self.missing[f"GT-{name[-3:].upper()}"] = reason
-        c.busy_until[self._reserved] = 2**30             # nobody planted has a stay that is not
+        c.busy_until[self._reserved] = 2**30  # nobody planted has a stay that is not
 
     # ------------------------------------------------------------------ helpers
 
-    def _entry(self, gt: str, rule: str, indicator: str, note: str, labels: list[str] = (), first: int | None = None,
-               last: int | None = None, magnitude: object = "", detect: int | None = None) -> int:
+    def _entry(
+        self,
+        gt: str,
+        rule: str,
+        indicator: str,
+        note: str,
+        labels: list[str] = (),
+        first: int | None = None,
+        last: int | None = None,
+        magnitude: object = "",
+        detect: int | None = None,
+    ) -> int:
         tag = len(self.entries) + 1
         codes = [self.c.inst.code[self.c.inst.find(x)] for x in labels]
-        self.entries[tag] = Entry(f"GT-{gt}", rule, indicator, note, codes, first=first, last=last, magnitude=str(magnitude), detect_days=detect)
+        self.entries[tag] = Entry(
+            f"GT-{gt}", rule, indicator, note, codes, first=first, last=last, magnitude=str(magnitude), detect_days=detect
+        )
         self.tags[gt] = tag
         return tag
 
@@ -123,21 +147,45 @@ class Plan:
             for i in np.unique(inst[mine]):
                 rows = mine & (inst == i)
                 store.setdefault((self.c.group_of[int(i)].name, m), []).append(
-                    Columns(**{k: np.asarray(v)[rows] for k, v in cols.items()}))
+                    Columns(**{k: np.asarray(v)[rows] for k, v in cols.items()})
+                )
 
-    def _add_visits(self, tag: int, inst: int | np.ndarray, days: np.ndarray, person: np.ndarray, icd: str, **more: np.ndarray) -> None:
+    def _add_visits(
+        self, tag: int, inst: int | np.ndarray, days: np.ndarray, person: np.ndarray, icd: str, **more: np.ndarray
+    ) -> None:
         ill, n = self.c.visit_illness, len(days)
         inst = np.broadcast_to(inst, n)
-        cols = {"inst": inst, "day": days.astype(np.int64), "person": person, "diag": np.full(n, ill.index[icd]), "tag": np.full(n, tag, np.int32)}
+        cols = {
+            "inst": inst,
+            "day": days.astype(np.int64),
+            "person": person,
+            "diag": np.full(n, ill.index[icd]),
+            "tag": np.full(n, tag, np.int32),
+        }
         self._add(self._visits, inst, days, cols | more)
 
-    def _add_stays(self, tag: int, inst: int | np.ndarray, admit: np.ndarray, los: np.ndarray, person: np.ndarray, icd: list[str],
-                   **more: np.ndarray) -> None:
+    def _add_stays(
+        self,
+        tag: int,
+        inst: int | np.ndarray,
+        admit: np.ndarray,
+        los: np.ndarray,
+        person: np.ndarray,
+        icd: list[str],
+        **more: np.ndarray,
+    ) -> None:
         ill, n = self.c.stay_illness, len(admit)
         inst = np.broadcast_to(inst, n)
         diag = np.array([ill.index[x] for x in icd])[np.arange(n) % len(icd)]
-        cols = {"inst": inst, "admit": admit.astype(np.int64), "out": (admit + los).astype(np.int64), "person": person, "diag": diag,
-                "tag": np.full(n, tag, np.int32), "z": np.zeros(n)}
+        cols = {
+            "inst": inst,
+            "admit": admit.astype(np.int64),
+            "out": (admit + los).astype(np.int64),
+            "person": person,
+            "diag": diag,
+            "tag": np.full(n, tag, np.int32),
+            "z": np.zeros(n),
+        }
         self._add(self._stays, inst, admit, cols | more)
 
     def _disease(self, code: str) -> tuple[int, str]:
@@ -155,8 +203,17 @@ class Plan:
         inst, n = self.c.inst.find(q.place), self._size(q.visits, q.least)
         k = self._size(q.admissions, 2)
         who = self._people(n, *q.ages, d, self._area(inst))
-        tag = self._entry("O01", "R-H04", "IDS-10", "foodborne outbreak at a school canteen; the late event report needs the ph_event extract",
-                          [q.place], d, d + q.days - 1, f"{len(who)} visits, {k} admissions", 2)
+        tag = self._entry(
+            "O01",
+            "R-H04",
+            "IDS-10",
+            "foodborne outbreak at a school canteen; the late event report needs the ph_event extract",
+            [q.place],
+            d,
+            d + q.days - 1,
+            f"{len(who)} visits, {k} admissions",
+            2,
+        )
         self._add_visits(tag, inst, d + np.sort(self.rng.integers(0, q.days, len(who))), who, q.icd)
         self._add_stays(tag, inst, d + self.rng.integers(0, q.days, k), np.full(k, 3), who[:k], [q.icd])
         return None
@@ -170,8 +227,17 @@ class Plan:
         area = self._area(inst)
         who = np.r_[self._people(q.infants, 0.3, 0, d, area), self._people(q.cases - q.infants, 2, 12, d, area)]
         days = d + np.cumsum(self.rng.integers(*q.gap_days, len(who), endpoint=True)) - 1
-        tag = self._entry("O02", "", "IDS-09", "measles importation; a single suspected case is an alert", [q.place], int(days[0]), int(days[-1]),
-                          f"{len(who)} cases, {q.infants} under one year", 1)
+        tag = self._entry(
+            "O02",
+            "",
+            "IDS-09",
+            "measles importation; a single suspected case is an alert",
+            [q.place],
+            int(days[0]),
+            int(days[-1]),
+            f"{len(who)} cases, {q.infants} under one year",
+            1,
+        )
         self._add_visits(tag, inst, days, who, icd, card=np.full(len(who), card))
         return None
 
@@ -181,7 +247,16 @@ class Plan:
         if d is None:
             return "the period has no such season"
         self._flu = d
-        tag = self._entry("O03", "", "IDS-07;IDS-10", "influenza season earlier than usual; also more report cards", [], d, d + q.days - 1, f"ILI +{q.ili:.0%}")
+        tag = self._entry(
+            "O03",
+            "",
+            "IDS-07;IDS-10",
+            "influenza season earlier than usual; also more report cards",
+            [],
+            d,
+            d + q.days - 1,
+            f"ILI +{q.ili:.0%}",
+        )
         c = self.c
         for kind in q.kinds:
             share = c.visit_illness.share[c.visit_illness.index[q.icd]] / c.visit_illness.share.sum()
@@ -195,7 +270,9 @@ class Plan:
         return None
 
     def _plant_o04(self) -> str | None:
-        return self._cluster("O04", "R-H04", "IDS-07", "hand-foot-mouth surge in one kindergarten", self._size(self.q.O04.cases, self.q.O04.least))
+        return self._cluster(
+            "O04", "R-H04", "IDS-07", "hand-foot-mouth surge in one kindergarten", self._size(self.q.O04.cases, self.q.O04.least)
+        )
 
     def _cluster(self, gt: str, rule: str, indicator: str, note: str, n: int) -> str | None:
         q = self.q[gt]
@@ -219,8 +296,16 @@ class Plan:
         who = self._people(q.cases, *q.ages, d, self._area(village))
         days = np.sort(self.rng.integers(d, d + q.days, len(who)))
         delay = np.where(np.arange(len(who)) < q.unreported, self.rng.integers(*q.delay_days, len(who)), 0)
-        tag = self._entry("O05", "R-H01", "IDS-04", f"brucellosis among the sheep keepers of {self.c.inst.label[village]}; most cards filled weeks late",
-                          ["G"], int(days[0]), int(days[-1]), f"{len(who)} cases, {q.unreported} reported 20-40 days late")
+        tag = self._entry(
+            "O05",
+            "R-H01",
+            "IDS-04",
+            f"brucellosis among the sheep keepers of {self.c.inst.label[village]}; most cards filled weeks late",
+            ["G"],
+            int(days[0]),
+            int(days[-1]),
+            f"{len(who)} cases, {q.unreported} reported 20-40 days late",
+        )
         self._add_visits(tag, general, days, who, icd, card=np.full(len(who), card), report_after=delay)
         return None
 
@@ -233,22 +318,40 @@ class Plan:
         n = q.cases + q.never_reported
         who = self._people(n, *q.ages, d, self._area(self.c.inst.find(q.place)))
         days = np.sort(self.rng.integers(d, d + q.days, n))
-        tag = self._entry("O06", "R-H01;R-H05", "IDS-04", "tuberculosis in a boarding school; some diagnosed and never reported", ["G"], int(days[0]),
-                          int(days[-1]), f"{q.cases} cards, {q.never_reported} without a card")
+        tag = self._entry(
+            "O06",
+            "R-H01;R-H05",
+            "IDS-04",
+            "tuberculosis in a boarding school; some diagnosed and never reported",
+            ["G"],
+            int(days[0]),
+            int(days[-1]),
+            f"{q.cases} cards, {q.never_reported} without a card",
+        )
         cards = np.where(np.arange(n) % 3 == 2, 0, card)
         short = q.never_reported - int((cards == 0).sum())
-        cards[np.flatnonzero(cards)[:max(short, 0)]] = 0
+        cards[np.flatnonzero(cards)[: max(short, 0)]] = 0
         self._add_visits(tag, self.c.inst.find("G"), days, who, icd, card=cards)
         return None
 
     def _plant_o07(self) -> str | None:
         q, c = self.q.O07, self.c
-        spring = [d for d in c.calendar.spring.values() if c.schedule.first <= d - q.days // 2 and d + q.days // 2 <= c.schedule.last]
+        spring = [
+            d for d in c.calendar.spring.values() if c.schedule.first <= d - q.days // 2 and d + q.days // 2 <= c.schedule.last
+        ]
         if not spring:
             return "the period has no whole Spring Festival"
         d = spring[-1] - q.days // 2
-        tag = self._entry("O07", "", "", "returnees at the Spring Festival raise village visits; must not raise behaviour alerts", [], d, d + q.days - 1,
-                          f"+{q.share:.0%} village visits")
+        tag = self._entry(
+            "O07",
+            "",
+            "",
+            "returnees at the Spring Festival raise village visits; must not raise behaviour alerts",
+            [],
+            d,
+            d + q.days - 1,
+            f"+{q.share:.0%} village visits",
+        )
         group = c.inst.of_kind["village"]
         n = int(self.rng.poisson(q.share * c.p.institutions.village.visits * c.scale * q.days / 365.25))
         away = np.flatnonzero((c.persons.residency == 2) & (c.persons.death == ALIVE))
@@ -268,8 +371,16 @@ class Plan:
         los = self.rng.integers(6, 9, len(who))
         first = d + self.rng.integers(0, q.span, len(who))
         second = first + los + self.rng.integers(*q.gap_days, len(who), endpoint=True)
-        tag = self._entry("F01", "R-A01", "", "split hospitalisation without a planned readmission", [q.place], int(first.min()), int(second.max() + 9),
-                          f"{len(who)} pairs")
+        tag = self._entry(
+            "F01",
+            "R-A01",
+            "",
+            "split hospitalisation without a planned readmission",
+            [q.place],
+            int(first.min()),
+            int(second.max() + 9),
+            f"{len(who)} pairs",
+        )
         for admit in (first, second):
             self._add_stays(tag, inst, admit, los, who, q.icd, unplanned=np.ones(len(who), np.int8))
         return None
@@ -283,7 +394,15 @@ class Plan:
         who = self._people(n, 40, 78, d, self._area(inst) if self.c.inst.kind[inst] == "township" else None)
         admit = d + self.rng.integers(0, q.span, len(who))
         tag = self._entry(gt, rule, "", note, [q.place], int(admit.min()), int(admit.max() + 8), f"{len(who)} stays")
-        self._add_stays(tag, inst, admit, self.rng.integers(4, 8, len(who)), who, q.icd, **{k: np.full(len(who), v, np.int8) for k, v in more.items()})
+        self._add_stays(
+            tag,
+            inst,
+            admit,
+            self.rng.integers(4, 8, len(who)),
+            who,
+            q.icd,
+            **{k: np.full(len(who), v, np.int8) for k, v in more.items()},
+        )
         return None
 
     def _plant_f02(self) -> str | None:
@@ -300,8 +419,16 @@ class Plan:
         inst, per = self.c.inst.find(q.place), self._size(q.people, q.least)
         starts = self.c.persons.village_start
         villages = [(v - 1) % (len(starts) - 1) for v in q.villages]
-        tag = self._entry("F03", "R-A05", "", "group admissions of two villages on the same mornings", [q.place], d, d + (q.visits - 1) * q.every + 7,
-                          f"{q.visits} days x {per} people")
+        tag = self._entry(
+            "F03",
+            "R-A05",
+            "",
+            "group admissions of two villages on the same mornings",
+            [q.place],
+            d,
+            d + (q.visits - 1) * q.every + 7,
+            f"{q.visits} days x {per} people",
+        )
         for k in range(q.visits):
             v = villages[k % 2]
             who = self._people(per, 45, 85, d, (int(starts[v]), int(starts[v + 1])))
@@ -340,10 +467,18 @@ class Plan:
         dead = i[(persons.death[i] < late) & (persons.death[i] > c.schedule.first)]
         if len(dead) < 1:
             return "nobody of that village died early enough in the period"
-        who = np.repeat(dead[-q.deaths:], q.rows // q.deaths)
+        who = np.repeat(dead[-q.deaths :], q.rows // q.deaths)
         days = persons.death[who] + self.rng.integers(*q.after_days, len(who))
-        tag = self._entry("F09", "R-A07;R-G03", "", "visits of persons who had died", [q.place], int(days.min()), int(days.max()),
-                          f"{len(who)} rows over {len(np.unique(who))} deaths")
+        tag = self._entry(
+            "F09",
+            "R-A07;R-G03",
+            "",
+            "visits of persons who had died",
+            [q.place],
+            int(days.min()),
+            int(days.max()),
+            f"{len(who)} rows over {len(np.unique(who))} deaths",
+        )
         doctor = c.staff.start[inst]
         self._add_visits(tag, inst, days, who, "I10", doctor=np.full(len(who), doctor))
         return None
@@ -356,7 +491,16 @@ class Plan:
         n = self._size(q.overlaps, q.least)
         who = self._people(n, 45, 80, d)
         admit = d + self.rng.integers(0, q.span, n)
-        tag = self._entry("F10", "R-A06", "", "one person in two hospitals at once", [q.place, q.other], int(admit.min()), int(admit.max()) + 11, f"{n} overlaps")
+        tag = self._entry(
+            "F10",
+            "R-A06",
+            "",
+            "one person in two hospitals at once",
+            [q.place, q.other],
+            int(admit.min()),
+            int(admit.max()) + 11,
+            f"{n} overlaps",
+        )
         self._add_stays(tag, self.c.inst.find(q.place), admit, np.full(n, 8), who, q.icd)
         self._add_stays(tag, self.c.inst.find(q.other), admit + 3, np.full(n, 7), who, q.icd)
         return None
@@ -387,8 +531,16 @@ class Plan:
         n = self._size(q.events, q.least)
         days = np.sort(self.rng.integers(d, d + q.span, n))
         at = 9 * 3600 + self.rng.integers(0, 3600, n)
-        tag = self._entry("F12", "R-F05", "", "one doctor signs at two places forty kilometres apart within minutes", [q.place, q.other], int(days[0]),
-                          int(days[-1]), f"{n} events")
+        tag = self._entry(
+            "F12",
+            "R-F05",
+            "",
+            "one doctor signs at two places forty kilometres apart within minutes",
+            [q.place, q.other],
+            int(days[0]),
+            int(days[-1]),
+            f"{n} events",
+        )
         for inst, doctor, shift in ((here, a, 0), (there, b, 600)):
             who = self.c.persons.draw(self.rng, "visit", "county", n=n)
             ok = (c.persons.death[who] > days) & (c.persons.birth[who] < d)
@@ -399,7 +551,16 @@ class Plan:
         q, c = self.q.I03, self.c
         a, b = int(c.staff.start[c.inst.find(q.place)]) + 2, int(c.staff.start[c.inst.find(q.other)]) + 2
         c.staff.same_person(a, b, filed=True)
-        tag = self._entry("I03", "R-F05;R-F09", "", "a doctor with filed practice at two places", [q.place, q.other], c.schedule.first, c.schedule.last, "1 doctor")
+        tag = self._entry(
+            "I03",
+            "R-F05;R-F09",
+            "",
+            "a doctor with filed practice at two places",
+            [q.place, q.other],
+            c.schedule.first,
+            c.schedule.last,
+            "1 doctor",
+        )
         self.entries[tag].records = [c.staff.ids[a], c.staff.ids[b]]
         return None
 
@@ -410,8 +571,21 @@ class Plan:
             return "the period has no such month"
         m = next(k for k, (a, _, _) in enumerate(self.c.schedule.months) if a == d)
         end = self.c.schedule.months[m][1]
-        self.F18 = (self._entry("F18", "R-D14", "FUND-10", "settlements bunched on the month's last two days", [q.place], end - 1, end,
-                                f"{q.share:.0%} of the month"), m, self.c.inst.find(q.place), end)
+        self.F18 = (
+            self._entry(
+                "F18",
+                "R-D14",
+                "FUND-10",
+                "settlements bunched on the month's last two days",
+                [q.place],
+                end - 1,
+                end,
+                f"{q.share:.0%} of the month",
+            ),
+            m,
+            self.c.inst.find(q.place),
+            end,
+        )
         return None
 
     def _plant_f19(self) -> str | None:
@@ -424,9 +598,27 @@ class Plan:
         n = self._size(q.stays, 20)
         who = self._people(n, 60, 85, d)
         admit = d + self.rng.integers(0, q.span, len(who))
-        tag = self._entry("F19", "R-F08", "BEHAV-09", "one operation makes up more than four fifths of the stays", [q.place], d, d + q.span, f"{len(who)} stays")
+        tag = self._entry(
+            "F19",
+            "R-F08",
+            "BEHAV-09",
+            "one operation makes up more than four fifths of the stays",
+            [q.place],
+            d,
+            d + q.span,
+            f"{len(who)} stays",
+        )
         self._add_stays(tag, inst, admit, np.full(len(who), 3), who, q.icd)
-        self._entry("I02", "R-F08", "", "an eye hospital is specialised by its licence", [q.place], self.c.schedule.first, self.c.schedule.last, "all stays")
+        self._entry(
+            "I02",
+            "R-F08",
+            "",
+            "an eye hospital is specialised by its licence",
+            [q.place],
+            self.c.schedule.first,
+            self.c.schedule.last,
+            "all stays",
+        )
         return None
 
     def _plant_f20(self) -> str | None:
@@ -436,8 +628,16 @@ class Plan:
         first = months[max(len(months) - 12, 12)][0]
         q = self.q.F20
         self.F20 = (self.c.inst.find(q.place), first, q.growth / self.c.p.institutions.second.fee_growth)
-        self._entry("F20", "R-C17", "COST-07;COST-11", "hidden growth of consumables", [q.place], first, months[-1][1],
-                    f"+{q.growth - 1:.0%} on the same months of the year before")
+        self._entry(
+            "F20",
+            "R-C17",
+            "COST-07;COST-11",
+            "hidden growth of consumables",
+            [q.place],
+            first,
+            months[-1][1],
+            f"+{q.growth - 1:.0%} on the same months of the year before",
+        )
         return None
 
     # ------------------------------------------------------------------ data faults
@@ -448,7 +648,16 @@ class Plan:
         if first + q.days > s.last - 2:
             return "needs more days that arrive day by day"
         self.Q01 = (self.c.inst.find(q.place), first, first + q.days)
-        self._entry("Q01", "", "DQ-01;DQ-02;DQ-07", "nothing for six days, then everything at once, sent twice", [q.place], first, first + q.days, f"{q.days} days")
+        self._entry(
+            "Q01",
+            "",
+            "DQ-01;DQ-02;DQ-07",
+            "nothing for six days, then everything at once, sent twice",
+            [q.place],
+            first,
+            first + q.days,
+            f"{q.days} days",
+        )
         return None
 
     def _plant_q02(self) -> str | None:
@@ -457,7 +666,16 @@ class Plan:
             return "needs two months of history"
         a, b, _ = self.c.schedule.months[m]
         q = self.q.Q02
-        tag = self._entry("Q02", "", "QUAL-18;COST-03", "front pages uncoded at the month's end, filled three weeks later", [q.place], a, b, f"{q.share:.0%} of the month")
+        tag = self._entry(
+            "Q02",
+            "",
+            "QUAL-18;COST-03",
+            "front pages uncoded at the month's end, filled three weeks later",
+            [q.place],
+            a,
+            b,
+            f"{q.share:.0%} of the month",
+        )
         self.Q02 = (tag, self.c.inst.find(q.place), a, b)
         return None
 
@@ -465,10 +683,23 @@ class Plan:
         q = self.q.Q03
         if not self.history:
             return "needs a month of history"
-        months = self.history[-q.months:]
+        months = self.history[-q.months :]
         a, b = self.c.schedule.months[months[0]][0], self.c.schedule.months[months[-1]][1]
-        self.Q03 = (self._entry("Q03", "value-set rule", "admission route distribution", "admission routes 1 and 2 swapped as on the hospital form; never corrected",
-                                [q.place], a, b, f"{len(months)} months"), self.c.inst.find(q.place), a, b)
+        self.Q03 = (
+            self._entry(
+                "Q03",
+                "value-set rule",
+                "admission route distribution",
+                "admission routes 1 and 2 swapped as on the hospital form; never corrected",
+                [q.place],
+                a,
+                b,
+                f"{len(months)} months",
+            ),
+            self.c.inst.find(q.place),
+            a,
+            b,
+        )
         return None
 
     def _plant_q04(self) -> str | None:
@@ -486,7 +717,16 @@ class Plan:
         n = max(3, round(self.q.Q05.persons * c.scale))
         there = np.flatnonzero((c.persons.residency == 1) & (c.persons.birth < c.schedule.first - 400))
         self.Q05 = np.sort(self.rng.permutation(there)[:n])
-        tag = self._entry("Q05", "R-E03", "DQ-05", "test persons whose sex contradicts their identity number", [], c.schedule.first, c.schedule.last, f"{n} persons")
+        tag = self._entry(
+            "Q05",
+            "R-E03",
+            "DQ-05",
+            "test persons whose sex contradicts their identity number",
+            [],
+            c.schedule.first,
+            c.schedule.last,
+            f"{n} persons",
+        )
         self.entries[tag].persons = c.persons.resident_id.gather(self.Q05).to_list()
         return None
 
@@ -498,8 +738,16 @@ class Plan:
         first = a + q.first_day - 1
         cat = self.c.catalogue
         items = cat.local_code.filter(cat.frame["device"] == q.device).to_list()
-        tag = self._entry("Q06", "outlier rule", "DQ-10", "prices and amounts of one device class ten times too high; corrected by a second file",
-                          [q.place], first, first + q.days - 1, f"{q.days} days")
+        tag = self._entry(
+            "Q06",
+            "outlier rule",
+            "DQ-10",
+            "prices and amounts of one device class ten times too high; corrected by a second file",
+            [q.place],
+            first,
+            first + q.days - 1,
+            f"{q.days} days",
+        )
         self.Q06 = (tag, self.c.inst.find(q.place), first, first + q.days - 1, items)
         return None
 
@@ -511,8 +759,16 @@ class Plan:
         self.Q07 = i[self.rng.random(len(i)) < q.share]
         if not len(self.Q07):
             self.Q07 = i[:1]
-        self._entry("Q07", "", "EHR-04", "second health files of the same persons, not merged", [q.place], c.schedule.first, c.schedule.first,
-                    f"{len(self.Q07)} files")
+        self._entry(
+            "Q07",
+            "",
+            "EHR-04",
+            "second health files of the same persons, not merged",
+            [q.place],
+            c.schedule.first,
+            c.schedule.first,
+            f"{len(self.Q07)} files",
+        )
         return None
 
     def _plant_q09(self) -> str | None:
@@ -520,7 +776,15 @@ class Plan:
         if m is None:
             return "needs a month of history"
         a, b, label = self.c.schedule.months[m]
-        tag = self._entry("Q09", "", "schema_version quarantine", "los_days sent as text with a unit; corrected by a second file", [self.q.Q09.place], a, b)
+        tag = self._entry(
+            "Q09",
+            "",
+            "schema_version quarantine",
+            "los_days sent as text with a unit; corrected by a second file",
+            [self.q.Q09.place],
+            a,
+            b,
+        )
         self.Q09 = (tag, self.c.inst.code[self.c.inst.find(self.q.Q09.place)], label)
         return None
 
@@ -537,7 +801,9 @@ class Plan:
         q, c = self.q.Q11, self.c
         rows = c.catalogue.frame["name"] == q.item
         self.Q11 = c.catalogue.local_code.filter(rows)[1]
-        tag = self._entry("Q11", "", "DQ-12;AUD", "an antibiotic mapped as a vitamin", [q.place], c.schedule.first, c.schedule.last, "1 item")
+        tag = self._entry(
+            "Q11", "", "DQ-12;AUD", "an antibiotic mapped as a vitamin", [q.place], c.schedule.first, c.schedule.last, "1 item"
+        )
         self.entries[tag].records = [self.Q11]
         return None
 
@@ -549,8 +815,16 @@ class Plan:
         if not len(i):
             return "nobody died there"
         c.persons.death_reported[i] = c.persons.death[i] + self.rng.integers(*q.days, len(i), endpoint=True)
-        tag = self._entry("Q12", "R-A07", "EHR-06", "deaths registered weeks late", [q.place], int(c.persons.death[i].min()), int(c.persons.death[i].max()),
-                          f"{len(i)} deaths")
+        tag = self._entry(
+            "Q12",
+            "R-A07",
+            "EHR-06",
+            "deaths registered weeks late",
+            [q.place],
+            int(c.persons.death[i].min()),
+            int(c.persons.death[i].max()),
+            f"{len(i)} deaths",
+        )
         self.entries[tag].persons = c.persons.resident_id.gather(i).to_list()
         return None
 
@@ -560,44 +834,91 @@ class Plan:
         if d is None:
             return "the period has no such days"
         self.Q13 = (self.c.inst.find(q.place), d, d + q.days - 1)
-        self._entry("Q13", "EFFI-01 edit rule", "EFFI-01", "extra beds that are not among the open beds: occupancy above 100 %", [q.place], d, d + q.days - 1, f"{q.days} days")
+        self._entry(
+            "Q13",
+            "EFFI-01 edit rule",
+            "EFFI-01",
+            "extra beds that are not among the open beds: occupancy above 100 %",
+            [q.place],
+            d,
+            d + q.days - 1,
+            f"{q.days} days",
+        )
         return None
 
     def _plant_q14(self) -> str | None:
         q, s = self.q.Q14, self.c.schedule
         if len(self.history) < 2:
             return "needs two months of history"
-        months = self.history[-q.months - 2:-2] or self.history[-2:-1]
+        months = self.history[-q.months - 2 : -2] or self.history[-2:-1]
         again = s.months[months[-1] + 1][0] + q.resubmitted_day - 1
         a, b = s.months[months[0]][0], s.months[months[-1]][1]
-        self.Q14 = (self._entry("Q14", "", "restatement and report revision number", "settlements overstated, then sent again with the right amounts", [q.place], a, b,
-                                f"{len(months)} months"), self.c.inst.find(q.place), a, b, again)
+        self.Q14 = (
+            self._entry(
+                "Q14",
+                "",
+                "restatement and report revision number",
+                "settlements overstated, then sent again with the right amounts",
+                [q.place],
+                a,
+                b,
+                f"{len(months)} months",
+            ),
+            self.c.inst.find(q.place),
+            a,
+            b,
+            again,
+        )
         return None
 
     # ------------------------------------------------------------------ innocent
 
     def _plant_i01(self) -> str | None:
         q, c = self.q.I01, self.c
-        n = max(q.least, round(q.patients * c.scale))        # in proportion: each patient makes many stays
+        n = max(q.least, round(q.patients * c.scale))  # in proportion: each patient makes many stays
         span = q.courses * (q.gap_days[1] + q.los)
         start = c.schedule.last - span - 10
         courses = q.courses
         if start < c.schedule.first:
             start, courses = c.schedule.first + 2, max(2, (c.schedule.last - c.schedule.first - 10) // (q.gap_days[1] + q.los))
         who = self._people(n, 45, 75, start)
-        tag = self._entry("I01", "R-A01;R-E05", "", "chemotherapy every two to three weeks, planned", [q.place], start, c.schedule.last, f"{len(who)} patients")
+        tag = self._entry(
+            "I01",
+            "R-A01;R-E05",
+            "",
+            "chemotherapy every two to three weeks, planned",
+            [q.place],
+            start,
+            c.schedule.last,
+            f"{len(who)} patients",
+        )
         admit = start + self.rng.integers(0, 10, len(who))
         for _ in range(courses):
-            self._add_stays(tag, c.inst.find(q.place), admit, np.full(len(who), q.los), who, [q.icd], planned=np.ones(len(who), np.int8))
+            self._add_stays(
+                tag, c.inst.find(q.place), admit, np.full(len(who), q.los), who, [q.icd], planned=np.ones(len(who), np.int8)
+            )
             admit = admit + q.los + self.rng.integers(*q.gap_days, len(who), endpoint=True)
         return None
 
     def _plant_i05(self) -> str | None:
-        winter = [m for m, (a, _, _) in enumerate(self.c.schedule.months) if int(to_date(a).astype("datetime64[M]").astype(int) % 12) + 1 in self.q.I05.months]
+        winter = [
+            m
+            for m, (a, _, _) in enumerate(self.c.schedule.months)
+            if int(to_date(a).astype("datetime64[M]").astype(int) % 12) + 1 in self.q.I05.months
+        ]
         if not winter:
             return "the period has no winter"
         m = self.c.schedule.months
-        self._entry("I05", "R-C08", "EFFI-01", "the respiratory winter raises antibiotics and occupancy", [], m[winter[0]][0], m[winter[-1]][1], "all")
+        self._entry(
+            "I05",
+            "R-C08",
+            "EFFI-01",
+            "the respiratory winter raises antibiotics and occupancy",
+            [],
+            m[winter[0]][0],
+            m[winter[-1]][1],
+            "all",
+        )
         return None
 
     def _plant_i08(self) -> str | None:
@@ -608,14 +929,32 @@ class Plan:
         who = self._people(n, 20, 70, c.schedule.first)
         los = self.rng.integers(*q.days, len(who))
         admit = c.schedule.first + self.rng.integers(0, max(c.schedule.last - c.schedule.first - 95, 5), len(who))
-        tag = self._entry("I08", "R-A09", "", "tuberculosis in hospital for months", [q.place], int(admit.min()), int((admit + los).max()), f"{len(who)} stays")
+        tag = self._entry(
+            "I08",
+            "R-A09",
+            "",
+            "tuberculosis in hospital for months",
+            [q.place],
+            int(admit.min()),
+            int((admit + los).max()),
+            f"{len(who)} stays",
+        )
         self._add_stays(tag, c.inst.find(q.place), admit, los, who, [q.icd])
         return None
 
     def _plant_i09(self) -> str | None:
         q, c = self.q.I09, self.c
         self.I09 = c.inst.find(q.place)
-        self._entry("I09", "R-E06", "", "a village doctor enters the week's visits on Friday", [q.place], c.schedule.first, c.schedule.last, "all visits")
+        self._entry(
+            "I09",
+            "R-E06",
+            "",
+            "a village doctor enters the week's visits on Friday",
+            [q.place],
+            c.schedule.first,
+            c.schedule.last,
+            "all visits",
+        )
         return None
 
     # ------------------------------------------------------------------ asked by the run
@@ -687,9 +1026,18 @@ class Plan:
                 price = cat.price[g.level, int(year_of(v.day[0]))][item]
                 for k in range(copies):
                     n = len(parent)
-                    added.append(Columns(parent=parent, item=np.full(n, item), quantity=np.full(n, 1000), price=np.full(n, price),
-                                         amount=np.full(n, price // 100), second=v.day[parent].astype(np.int64) * SECONDS_A_DAY + v.second[parent] + 300,
-                                         tag=np.full(n, tag if k == copies - 1 else 0), beyond=np.full(n, beyond)))
+                    added.append(
+                        Columns(
+                            parent=parent,
+                            item=np.full(n, item),
+                            quantity=np.full(n, 1000),
+                            price=np.full(n, price),
+                            amount=np.full(n, price // 100),
+                            second=v.day[parent].astype(np.int64) * SECONDS_A_DAY + v.second[parent] + 300,
+                            tag=np.full(n, tag if k == copies - 1 else 0),
+                            beyond=np.full(n, beyond),
+                        )
+                    )
 
         for gt in ("F06", "F07", "F13"):
             planted = getattr(self, gt, None)
@@ -732,25 +1080,37 @@ class Plan:
         intensive = oxygen[s.dept[lines.parent[oxygen]] == g.intensive_in]
         pool = np.r_[intensive, np.setdiff1d(oxygen, intensive)][:n]
         lines.set(tag=np.zeros(len(lines), np.int64))
-        if len(pool) < n:                                    # a thinned county may have no such lines that month
+        if len(pool) < n:  # a thinned county may have no such lines that month
             stay = self.rng.integers(0, len(s), n - len(pool))
             item = self.c.catalogue.special["oxygen"]
             price = self.c.catalogue.price[g.level, int(year_of(s.admit[0]))][item]
-            more = Columns(parent=stay, item=np.full(len(stay), item), quantity=np.full(len(stay), 1000), price=np.full(len(stay), price),
-                           amount=np.full(len(stay), price // 100), second=s.admitted[stay] + 3600, day=s.admit[stay], tag=np.full(len(stay), tag))
+            more = Columns(
+                parent=stay,
+                item=np.full(len(stay), item),
+                quantity=np.full(len(stay), 1000),
+                price=np.full(len(stay), price),
+                amount=np.full(len(stay), price // 100),
+                second=s.admitted[stay] + 3600,
+                day=s.admit[stay],
+                tag=np.full(len(stay), tag),
+            )
             lines = Columns.join([lines, more])
             lines = lines.take(np.lexsort((lines.second, lines.parent)))
             pool = np.r_[np.flatnonzero(lines.tag == tag), np.flatnonzero(lines.item == item)[: len(pool)]]
         lines.tag[pool] = tag
-        lines.quantity[lines.tag == tag] = self.rng.integers(*self.q.F05.hours, int((lines.tag == tag).sum()), endpoint=True) * 1000
+        lines.quantity[lines.tag == tag] = (
+            self.rng.integers(*self.q.F05.hours, int((lines.tag == tag).sum()), endpoint=True) * 1000
+        )
         return lines
 
-    def overstated(self, cols: dict, last: dict, changed: np.ndarray, inst: np.ndarray, end: np.ndarray, pay: Columns) -> tuple:
+    def overstated(
+        self, cols: dict, last: dict, changed: np.ndarray, inst: np.ndarray, end: np.ndarray, pay: Columns, cancelled: np.ndarray
+    ) -> tuple[dict, dict, np.ndarray, np.ndarray]:
         """Settlements of the hospital that sends three months again: first too high, later right."""
         touched = np.zeros(len(inst), bool)
         if hasattr(self, "Q14"):
             _, own, a, b, again = self.Q14
-            touched = (inst == own) & (end >= a) & (end <= b) & (pay.total > 0)
+            touched = (inst == own) & (end >= a) & (end <= b) & (pay.total > 0) & ~cancelled
             touched &= self.c.schedule.slot(np.full(len(inst), again)) > self.c.schedule.slot(end)
             extra = np.where(touched, np.rint(pay.total * (self.q.Q14.factor - 1)).astype(np.int64), 0)
             last = last | {"total_fee": cols["total_fee"], "cash_pay": cols["cash_pay"]}
@@ -784,7 +1144,8 @@ class Plan:
             frame = frame.with_columns(
                 atc_code=pl.when(bad).then(pl.lit(self.q.Q11.atc)).otherwise(pl.col("atc_code")),
                 antibiotic_level=pl.when(bad).then(pl.lit("0")).otherwise(pl.col("antibiotic_level")),
-                generic_name=pl.when(bad).then(pl.lit(self.q.Q11.generic)).otherwise(pl.col("generic_name")))
+                generic_name=pl.when(bad).then(pl.lit(self.q.Q11.generic)).otherwise(pl.col("generic_name")),
+            )
         if extract == "charge_line" and hasattr(self, "Q06") and inst == self.Q06[1]:
             tag, _, a, b, items = self.Q06
             bad = pl.col("local_item_code").is_in(items) & pl.col("occurred_at").dt.date().is_between(date_of(a), date_of(b))
@@ -792,7 +1153,10 @@ class Plan:
             if right.height:
                 self.entries[tag].records += [x for x in right["charge_id"].to_list() if x not in self.entries[tag].records]
                 times = pl.lit(self.q.Q06.factor)
-                wrong = [pl.when(bad).then((pl.col(k) * times).cast(frame[k].dtype)).otherwise(pl.col(k)) for k in ("unit_price", "amount")]
+                wrong = [
+                    pl.when(bad).then((pl.col(k) * times).cast(frame[k].dtype)).otherwise(pl.col(k))
+                    for k in ("unit_price", "amount")
+                ]
                 return frame.with_columns(wrong), right.with_columns(op_type=pl.lit("U"))
         return frame, None
 
@@ -817,7 +1181,9 @@ class Plan:
             mine = tag == t
             entry = self.entries[int(t)]
             entry.records += [str(x) for x in ids[mine]]
-            entry.persons += [x for x in self.c.persons.resident_id.gather(np.unique(person[mine])).to_list() if x not in entry.persons]
+            entry.persons += [
+                x for x in self.c.persons.resident_id.gather(np.unique(person[mine])).to_list() if x not in entry.persons
+            ]
 
     def note_lines(self, lines: Columns, charge: pl.Series) -> None:
         """Records the ids of planted charge lines."""
@@ -847,6 +1213,19 @@ class Plan:
             for e in sorted(self.entries.values(), key=lambda e: e.gt_id):
                 many = len(e.records) > MOST_IDS
                 magnitude = e.magnitude or f"{len(e.records)} records"
-                w.writerow([e.gt_id, KINDS[e.gt_id[3]], ";".join(dict.fromkeys(e.institutions)), "" if many else ";".join(e.persons),
-                            "" if many else ";".join(e.records), date_of(e.first), date_of(e.last), magnitude, e.rule, e.indicator,
-                            date_of(e.first + e.detect_days) if e.detect_days is not None else "", e.note])
+                w.writerow(
+                    [
+                        e.gt_id,
+                        KINDS[e.gt_id[3]],
+                        ";".join(dict.fromkeys(e.institutions)),
+                        "" if many else ";".join(e.persons),
+                        "" if many else ";".join(e.records),
+                        date_of(e.first),
+                        date_of(e.last),
+                        magnitude,
+                        e.rule,
+                        e.indicator,
+                        date_of(e.first + e.detect_days) if e.detect_days is not None else "",
+                        e.note,
+                    ]
+                )

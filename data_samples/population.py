@@ -10,8 +10,8 @@ import polars as pl
 from data_samples.arrays import SECONDS_A_DAY, apportion, day, numbered, stream, to_date
 from data_samples.parameters import Node
 
-ALIVE = np.int32(2**30)          # the death day of a person who does not die within the period
-_WEIGHTS = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2])      # GB 11643
+ALIVE = np.int32(2**30)  # the death day of a person who does not die within the period
+_WEIGHTS = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2])  # GB 11643
 _CHECK = np.array(list("10X98765432"))
 
 
@@ -34,8 +34,12 @@ class Places:
         in_township = np.arange(villages) - (np.cumsum(per) - per)[self.township_of]
         div = p.county.division
         self.township_code = [f"{div}{p.county.township_base + t:03d}" for t in range(townships)]
-        self.village_code = pl.Series([f"{self.township_code[t]}{p.county.village_base + i:03d}"
-                                       for t, i in zip(self.township_of, in_township, strict=True)])
+        self.village_code = pl.Series(
+            [
+                f"{self.township_code[t]}{p.county.village_base + i:03d}"
+                for t, i in zip(self.township_of, in_township, strict=True)
+            ]
+        )
         self.township_name = [f"T{t + 1:02d}镇" for t in range(townships)]
         self.village_name = [f"V{v + 1:03d}村" for v in range(villages)]
 
@@ -51,12 +55,15 @@ class Persons:
         rng, q = stream(seed, 2), p.population
         years = (last - first + 1) / 365.25
         present = q.registered - q.away
-        counts = [round(present * scale), round(q.away * scale), round(q.incoming * scale),
-                  round((present + q.incoming) * scale * q.birth_rate * years)]
+        counts = [
+            round(present * scale),
+            round(q.away * scale),
+            round(q.incoming * scale),
+            round((present + q.incoming) * scale * q.birth_rate * years),
+        ]
         n = sum(counts)
         kind = np.repeat([1, 2, 3, 4], counts)
-        village = np.searchsorted(np.cumsum(places.weight) / places.weight.sum(), rng.random(n)).clip(
-            max=len(places.weight) - 1)
+        village = np.searchsorted(np.cumsum(places.weight) / places.weight.sum(), rng.random(n)).clip(max=len(places.weight) - 1)
         order = np.lexsort((np.arange(n), village))
         self.village, kind = village[order].astype(np.int32), kind[order]
         self.village_start = np.searchsorted(self.village, np.arange(len(places.weight) + 1))
@@ -72,8 +79,9 @@ class Persons:
             group[mine] = np.searchsorted(np.cumsum(share) / share.sum(), rng.random(mine.sum())).clip(max=len(share) - 1)
         width = (start[1:] - start[:-1])[group]
         age = start[group] + np.where(group == len(start) - 2, rng.beta(1, 3, n), rng.random(n)) * width
-        self.birth = np.where(self.born_in_period, first + rng.integers(0, last - first + 1, n),
-                              first - 1 - (age * 365.25).astype(int)).astype(np.int32)
+        self.birth = np.where(
+            self.born_in_period, first + rng.integers(0, last - first + 1, n), first - 1 - (age * 365.25).astype(int)
+        ).astype(np.int32)
 
         hazard = np.array(q.death_hazard)[group]
         hazard = np.where(self.born_in_period, q.death_hazard[0] * 0.5, hazard) * (self.residency != 2)
@@ -92,7 +100,7 @@ class Persons:
         self.minority = np.where(rng.random(n) < q.minority_share, rng.integers(1, 1 + len(q.minority_codes), n), 0)
         self.frailty = rng.lognormal(0, p.utilisation.individual_sigma, n)
         self.signed = rng.random(n) < p.outpatient.contract_share
-        self.phone_owner = np.arange(n)          # persons who share a household's telephone name its owner
+        self.phone_owner = np.arange(n)  # persons who share a household's telephone name its owner
         self._draws(p, places, first)
         self._identity(p, rng)
 
@@ -112,8 +120,15 @@ class Persons:
             frail = self.frailty > np.quantile(self.frailty, 0.97)
             self._cum[what, "psychiatric"] = np.cumsum(base * reach * np.where(frail & (band >= 3), 1.0, 0.0005))
 
-    def draw(self, rng: np.random.Generator, what: str, pool: str, low: np.ndarray | int = 0,
-             high: np.ndarray | int | None = None, n: int | None = None) -> np.ndarray:
+    def draw(
+        self,
+        rng: np.random.Generator,
+        what: str,
+        pool: str,
+        low: np.ndarray | int = 0,
+        high: np.ndarray | int | None = None,
+        n: int | None = None,
+    ) -> np.ndarray:
         """Persons for n events of kind `what`, out of positions low to high, by their chances of falling ill."""
         cum = self._cum[what, pool]
         high = len(cum) if high is None else high
@@ -132,10 +147,11 @@ class Persons:
         new = np.r_[True, (b[1:] != b[:-1]) | (s[1:] != s[:-1])]
         rank = np.arange(n) - np.maximum.accumulate(np.where(new, np.arange(n), 0))
         if rank.max() > 498:
-            raise ValueError(f"parameters.yaml: {rank.max() + 1} persons of one sex were born on one day; "
-                             "an identity number has room for 499")
+            raise ValueError(
+                f"parameters.yaml: {rank.max() + 1} persons of one sex were born on one day; an identity number has room for 499"
+            )
         serial = np.empty(n, int)
-        serial[order] = 2 * rank + np.where(s == 1, 1, 2)        # odd for men
+        serial[order] = 2 * rank + np.where(s == 1, 1, 2)  # odd for men
         date = to_date(self.birth)
         year = date.astype("datetime64[Y]").astype(int) + 1970
         month = date.astype("datetime64[M]").astype(int) % 12 + 1
@@ -144,12 +160,14 @@ class Persons:
         check = np.zeros(n, int)
         for i, w in enumerate(_WEIGHTS):
             check += (body // 10 ** (16 - i)) % 10 * w
-        self.id_number = pl.select(pl.concat_str([
-            pl.Series(body).cast(pl.String), pl.Series(_CHECK.tolist()).gather(check % 11)])).to_series()
+        self.id_number = pl.select(
+            pl.concat_str([pl.Series(body).cast(pl.String), pl.Series(_CHECK.tolist()).gather(check % 11)])
+        ).to_series()
         sur, given = pl.Series(names.surnames), pl.Series(names.given)
         second = nullable_given(given, rng.integers(0, len(given), n), rng.random(n) < names.one_syllable_share)
-        self.name = pl.select(pl.concat_str([sur.gather(rng.integers(0, len(sur), n)),
-                                             given.gather(rng.integers(0, len(given), n)), second])).to_series()
+        self.name = pl.select(
+            pl.concat_str([sur.gather(rng.integers(0, len(sur), n)), given.gather(rng.integers(0, len(given), n)), second])
+        ).to_series()
         local = (np.arange(n) * p.population.serial_multiplier) % p.population.serial_modulus
         self.phone = numbered(names.phone_prefix, local, 9)
         self.resident_id = numbered(p.county.division + "R", np.arange(1, n + 1), 9)

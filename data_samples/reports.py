@@ -56,7 +56,9 @@ class Wards:
             died = count(s.end, (s.left == 1) & (s.died == 1))
             same_day = count(s.begin, (s.begin == s.end) & (s.left == 1))
             before = s.begin < first
-            start = np.bincount((s.inst[before] - g.first) * wards + s.dept[before], minlength=shape[0] * wards).reshape(shape[:2])
+            start = np.bincount((s.inst[before] - g.first) * wards + s.dept[before], minlength=shape[0] * wards).reshape(
+                shape[:2]
+            )
         change = came + moved_in - left - moved_out
         end = start[:, :, None] + np.cumsum(change, 2)
         begin = end - change
@@ -64,15 +66,32 @@ class Wards:
         open_beds = d.c.plan.open_beds(g, days, open_beds, end)
         extra = np.maximum(end - open_beds, 0)
         i, w, t = (x.ravel() for x in np.indices(shape))
-        r = lambda a: pl.Series(a.ravel().astype(np.int64))                            # noqa: E731
+        r = lambda a: pl.Series(a.ravel().astype(np.int64))  # noqa: E731
         occupied = end + same_day
         kept = rng.random(len(i)) >= p.lateness.bed_report_missing_share
         on = days[t]
-        d.send("bed_daily", {
-            "dept_code": g.in_codes.gather(w), "stat_date": dates(on), "actual_open_beds": r(open_beds), "extra_beds": r(extra),
-            "observation_beds": r(np.rint(open_beds * p.beds.observation_share)), "patients_start": r(begin), "admissions": r(came),
-            "transfers_in": r(moved_in), "discharges": r(left), "transfers_out": r(moved_out), "deaths": r(died), "patients_end": r(end),
-            "occupied_bed_days": r(occupied), "critical_patients": r(np.floor(end * p.beds.critical_share))}, g.insts[i], on, keep=kept)
+        d.send(
+            "bed_daily",
+            {
+                "dept_code": g.in_codes.gather(w),
+                "stat_date": dates(on),
+                "actual_open_beds": r(open_beds),
+                "extra_beds": r(extra),
+                "observation_beds": r(np.rint(open_beds * p.beds.observation_share)),
+                "patients_start": r(begin),
+                "admissions": r(came),
+                "transfers_in": r(moved_in),
+                "discharges": r(left),
+                "transfers_out": r(moved_out),
+                "deaths": r(died),
+                "patients_end": r(end),
+                "occupied_bed_days": r(occupied),
+                "critical_patients": r(np.floor(end * p.beds.critical_share)),
+            },
+            g.insts[i],
+            on,
+            keep=kept,
+        )
 
 
 class Files:
@@ -97,7 +116,7 @@ class Files:
 
     def rows(self, who: np.ndarray, on: np.ndarray) -> dict[str, pl.Series]:
         """The entries of persons as they stood on a day each."""
-        c, p, persons = self.c, self.c.p, self.persons
+        c, persons = self.c, self.persons
         n = len(who)
         dead = persons.death_reported[who] <= on
         none = pl.Series([None] * n, dtype=pl.String)
@@ -107,22 +126,47 @@ class Files:
         local = persons.residency[who] != 3
         known_id = ~(persons.born_in_period[who] & (on - persons.birth[who] < 60))
         return {
-            "resident_id": persons.resident_id.gather(who), "master_resident_id": none, "id_type": _const(n, "01"),
-            "id_number": nullable(persons.id_number.gather(who), known_id), "person_name": persons.name.gather(who),
-            "sex_code": _codes(persons.sex[who]), "birth_date": dates(persons.birth[who]), "nationality_code": _const(n, "CHN"),
-            "ethnic_code": c.ethnic(who), "marital_code": _when(age >= 24, "20", "10"), "occupation_code": c.occupation(who, on),
+            "resident_id": persons.resident_id.gather(who),
+            "master_resident_id": none,
+            "id_type": _const(n, "01"),
+            "id_number": nullable(persons.id_number.gather(who), known_id),
+            "person_name": persons.name.gather(who),
+            "sex_code": _codes(persons.sex[who]),
+            "birth_date": dates(persons.birth[who]),
+            "nationality_code": _const(n, "CHN"),
+            "ethnic_code": c.ethnic(who),
+            "marital_code": _when(age >= 24, "20", "10"),
+            "occupation_code": c.occupation(who, on),
             "education_code": nullable(pl.Series(["70", "60", "40", "20"]).gather(self.education[who]), age >= 6),
-            "phone": persons.phone.gather(persons.phone_owner[who]), "address": c.address(who), "village_code": village,
-            "registered_village_code": nullable(village, local), "residency_type": _codes(persons.residency[who]),
+            "phone": persons.phone.gather(persons.phone_owner[who]),
+            "address": c.address(who),
+            "village_code": village,
+            "registered_village_code": nullable(village, local),
+            "residency_type": _codes(persons.residency[who]),
             "insurance_type": nullable(_codes(persons.insurance[who]), persons.insurance[who] > 0),
             "poverty_flag": pl.Series(persons.poor[who]),
-            "health_file_no": nullable(pl.select(pl.concat_str([village, numbered("", persons.resident_id.gather(who).str.slice(-5).cast(pl.Int64).to_numpy(), 5)])).to_series(), file_),
-            "file_created_date": dates(self.created[who], file_), "file_institution_code": c.inst.codes.gather(self.hospital[who]),
-            "file_doctor_id": c.staff.ids.gather(self.doctor[who]), "file_status": _when(dead, "3", "1"),
-            "file_standard_flag": nullable(pl.Series(self.standard[who]), file_), "last_update_date": dates(on),
-            "open_to_resident_flag": pl.Series(self.open[who]), "blood_abo": _const(n, "6"), "blood_rh": _const(n, "4"),
-            "allergy_text": none, "disability_code": nullable(_const(n, "1"), self.disabled[who]),
-            "death_date": dates(np.where(dead, persons.death[who], 0), dead), "consent_version": _const(n, "V1")}
+            "health_file_no": nullable(
+                pl.select(
+                    pl.concat_str(
+                        [village, numbered("", persons.resident_id.gather(who).str.slice(-5).cast(pl.Int64).to_numpy(), 5)]
+                    )
+                ).to_series(),
+                file_,
+            ),
+            "file_created_date": dates(self.created[who], file_),
+            "file_institution_code": c.inst.codes.gather(self.hospital[who]),
+            "file_doctor_id": c.staff.ids.gather(self.doctor[who]),
+            "file_status": _when(dead, "3", "1"),
+            "file_standard_flag": nullable(pl.Series(self.standard[who]), file_),
+            "last_update_date": dates(on),
+            "open_to_resident_flag": pl.Series(self.open[who]),
+            "blood_abo": _const(n, "6"),
+            "blood_rh": _const(n, "4"),
+            "allergy_text": none,
+            "disability_code": nullable(_const(n, "1"), self.disabled[who]),
+            "death_date": dates(np.where(dead, persons.death[who], 0), dead),
+            "consent_version": _const(n, "V1"),
+        }
 
     def first_list(self, d: Desk) -> None:
         """Sends everyone who was there when the period began, and entries that were merged before it."""
@@ -136,7 +180,11 @@ class Files:
             self._send(d, who, on, "I")
             double = who[rng.random(len(who)) < c.p.population.duplicate_share]
             merged = self.rows(double, np.full(len(double), begin - 1))
-            merged |= {"master_resident_id": merged["resident_id"], "resident_id": self._second(double), "file_status": _const(len(double), "4")}
+            merged |= {
+                "master_resident_id": merged["resident_id"],
+                "resident_id": self._second(double),
+                "file_status": _const(len(double), "4"),
+            }
             d.send("resident", merged, np.full(len(double), hospital), np.full(len(double), begin - 1))
 
     def _second(self, who: np.ndarray) -> pl.Series:
@@ -177,13 +225,20 @@ class Files:
         frames = []
         for t, hospital in enumerate(self.c.inst.of_kind["township"]):
             who = np.flatnonzero((self.township == t) & (self.last_sent >= 0))
-            frames.append(pl.DataFrame({"institution_code": self.c.inst.codes.gather(np.full(len(who), hospital)), **self.rows(who, self.last_sent[who])}))
+            frames.append(
+                pl.DataFrame(
+                    {
+                        "institution_code": self.c.inst.codes.gather(np.full(len(who), hospital)),
+                        **self.rows(who, self.last_sent[who]),
+                    }
+                )
+            )
         return pl.concat(frames)
 
 
 def population_table(c: object, year: int) -> pl.DataFrame:
     """The authority's denominators of a year: village, age group, sex and kind of population."""
-    p, persons = c.p, c.persons
+    persons = c.persons
     on = np.datetime64(f"{year}-01-01", "D").astype(int)
     age = np.maximum((on - persons.birth) / 365.25, 0).astype(int)
     group = np.where(age == 0, 0, np.where(age < 5, 1, np.minimum(age // 5 + 1, 18)))
@@ -196,11 +251,20 @@ def population_table(c: object, year: int) -> pl.DataFrame:
         count = np.bincount(flat, minlength=villages * 38).reshape(villages, 19, 2)
         v, a, s = (x.ravel() for x in np.indices(count.shape))
         fertile = (a >= 4) & (a <= 10) & (s == 1)
-        frames.append(pl.DataFrame({
-            "village_code": c.inst.places.village_code.gather(v), "stat_year": pl.Series(np.full(len(v), year)),
-            "age_group": pl.Series(labels).gather(a), "sex_code": _codes(s + 1), "population_type": _const(len(v), kind),
-            "population": pl.Series(count.ravel()), "women_15_49": pl.Series(np.where(fertile, count.ravel(), 0)),
-            "source_document": _const(len(v), f"{year}年人口统计(合成)")}))
+        frames.append(
+            pl.DataFrame(
+                {
+                    "village_code": c.inst.places.village_code.gather(v),
+                    "stat_year": pl.Series(np.full(len(v), year)),
+                    "age_group": pl.Series(labels).gather(a),
+                    "sex_code": _codes(s + 1),
+                    "population_type": _const(len(v), kind),
+                    "population": pl.Series(count.ravel()),
+                    "women_15_49": pl.Series(np.where(fertile, count.ravel(), 0)),
+                    "source_document": _const(len(v), f"{year}年人口统计(合成)"),
+                }
+            )
+        )
     return pl.concat(frames)
 
 
@@ -220,8 +284,11 @@ def elsewhere(c: object, m: int) -> pl.DataFrame:
     person, end, stay = person[ok], end[ok], stay[ok]
     n = len(person)
     los = np.where(stay, np.maximum(rng.gamma(2, q.los / 2, n), 1).astype(int), 0)
-    fee = np.where(stay, q.stay_fee.mean * np.exp(q.stay_fee.sigma * rng.standard_normal(n) - q.stay_fee.sigma ** 2 / 2),
-                   q.visit_fee.mean * np.exp(q.visit_fee.sigma * rng.standard_normal(n) - q.visit_fee.sigma ** 2 / 2))
+    fee = np.where(
+        stay,
+        q.stay_fee.mean * np.exp(q.stay_fee.sigma * rng.standard_normal(n) - q.stay_fee.sigma**2 / 2),
+        q.visit_fee.mean * np.exp(q.visit_fee.sigma * rng.standard_normal(n) - q.visit_fee.sigma**2 / 2),
+    )
     total = np.maximum(np.rint(fee * 100), 100).astype(np.int64)
     fund = np.rint(total * np.where(stay, q.stay_fund, q.visit_fund)).astype(np.int64)
     mixes = (c.stay_illness.mix("general", "hospital", "county"), c.visit_illness.mix("general", "hospital", "county"))
@@ -230,15 +297,29 @@ def elsewhere(c: object, m: int) -> pl.DataFrame:
     inpatient, outpatient = mixes[0].draw(rng, month, group), mixes[1].draw(rng, month, group)
     division = pick(rng, dict(enumerate(q.division_share)), n)
     grade = pick_codes(rng, q.grades, n)
-    return pl.DataFrame({
-        "external_settlement_id": numbered(f"W{label[2:]}", np.arange(1, n + 1), 7), "psn_no": persons.psn_no.gather(person),
-        "id_number": persons.id_number.gather(person), "sex_code": _codes(persons.sex[person]), "birth_date": dates(persons.birth[person]),
-        "village_code": c.inst.places.village_code.gather(persons.village[person]), "care_division": pl.Series(q.divisions).gather(division),
-        "institution_name": pl.select(pl.concat_str([pl.lit("外县医院"), pl.Series(division + 1).cast(pl.String), pl.lit("-"), grade])).to_series(),
-        "hospital_grade": grade, "med_type": _when(stay, "21", "11"), "referral_flag": pick_codes(rng, q.referral_share, n),
-        "main_diag_code": _when(stay, c.stay_illness.code.gather(inpatient), c.visit_illness.code.gather(outpatient)),
-        "begin_date": dates(end - los), "end_date": dates(end), "total_fee": decimals(total, 14, 2), "fund_pay": decimals(fund, 14, 2),
-        "cash_pay": decimals(total - fund, 14, 2)}).sort("end_date", maintain_order=True)
+    return pl.DataFrame(
+        {
+            "external_settlement_id": numbered(f"W{label[2:]}", np.arange(1, n + 1), 7),
+            "psn_no": persons.psn_no.gather(person),
+            "id_number": persons.id_number.gather(person),
+            "sex_code": _codes(persons.sex[person]),
+            "birth_date": dates(persons.birth[person]),
+            "village_code": c.inst.places.village_code.gather(persons.village[person]),
+            "care_division": pl.Series(q.divisions).gather(division),
+            "institution_name": pl.select(
+                pl.concat_str([pl.lit("外县医院"), pl.Series(division + 1).cast(pl.String), pl.lit("-"), grade])
+            ).to_series(),
+            "hospital_grade": grade,
+            "med_type": _when(stay, "21", "11"),
+            "referral_flag": pick_codes(rng, q.referral_share, n),
+            "main_diag_code": _when(stay, c.stay_illness.code.gather(inpatient), c.visit_illness.code.gather(outpatient)),
+            "begin_date": dates(end - los),
+            "end_date": dates(end),
+            "total_fee": decimals(total, 14, 2),
+            "fund_pay": decimals(fund, 14, 2),
+            "cash_pay": decimals(total - fund, 14, 2),
+        }
+    ).sort("end_date", maintain_order=True)
 
 
 def notified_visits(c: object, m: int) -> dict[str, Columns]:
@@ -278,8 +359,16 @@ def notified_visits(c: object, m: int) -> dict[str, Columns]:
         for k, kind in enumerate(kinds):
             mine = which == k
             inst = own[mine] if kind == "township" else np.full(mine.sum(), c.inst.of_kind[kind][0])
-            parts[kind].append(Columns(inst=inst, day=on[mine], person=person[mine], diag=np.full(mine.sum(), ill.index[icd]),
-                                       card=np.full(mine.sum(), j + 1), tag=np.full(mine.sum(), c.plan.routine_tag)))
+            parts[kind].append(
+                Columns(
+                    inst=inst,
+                    day=on[mine],
+                    person=person[mine],
+                    diag=np.full(mine.sum(), ill.index[icd]),
+                    card=np.full(mine.sum(), j + 1),
+                    tag=np.full(mine.sum(), c.plan.routine_tag),
+                )
+            )
     return {k: Columns.join(v) for k, v in parts.items()}
 
 
@@ -304,20 +393,36 @@ def cards(d: Desk, v: Columns, done: Columns, m: int, serial: int) -> int:
     age = persons.age_days(person, v.day[i]) / 365.25
     pupil = (age >= q.school_ages[0]) & (age <= q.school_ages[1])
     township = c.inst.places.township_of[persons.village[person]]
-    school = pl.select(pl.concat_str([pl.Series(c.inst.places.township_name).gather(township), _when(age < 7, "幼儿园", "学校")])).to_series()
+    school = pl.select(
+        pl.concat_str([pl.Series(c.inst.places.township_name).gather(township), _when(age < 7, "幼儿园", "学校")])
+    ).to_series()
     label = c.schedule.months[m][2]
     case = pick_codes(rng, q.case_share, n)
     identity = d.patient(person, v.inst[i], np.zeros(n, bool))
     ids = numbered(f"{p.county.division}{label}", serial + np.arange(1, n + 1), 6)
     cols = {
-        "card_id": ids, **identity, "card_version": pl.Series(np.ones(n, np.int64)), "disease_code": codes.gather(disease),
-        "disease_class": classes.gather(disease), "case_class": case, "onset_date": dates(onset), "diagnosed_at": datetimes(diagnosed),
-        "filled_at": datetimes(filled), "entered_at": datetimes(entered), "reviewed_at": datetimes(reviewed),
-        "death_date": pl.Series([None] * n, dtype=pl.Date), "village_code": c.inst.places.village_code.gather(persons.village[person]),
-        "occupation_code": _when(pupil, "31", c.occupation(person, v.day[i])), "school_name": nullable(school, pupil),
-        "doctor_id": c.staff.ids.gather(done.doctor_at[i]), "encounter_id": pl.Series(done.ids[i]), "stay_id": pl.Series([None] * n, dtype=pl.String),
-        "corrected_from": pl.Series([None] * n, dtype=pl.String), "duplicate_of": pl.Series([None] * n, dtype=pl.String),
-        "close_contact_flag": pl.Series([None] * n, dtype=pl.String)}
+        "card_id": ids,
+        **identity,
+        "card_version": pl.Series(np.ones(n, np.int64)),
+        "disease_code": codes.gather(disease),
+        "disease_class": classes.gather(disease),
+        "case_class": case,
+        "onset_date": dates(onset),
+        "diagnosed_at": datetimes(diagnosed),
+        "filled_at": datetimes(filled),
+        "entered_at": datetimes(entered),
+        "reviewed_at": datetimes(reviewed),
+        "death_date": pl.Series([None] * n, dtype=pl.Date),
+        "village_code": c.inst.places.village_code.gather(persons.village[person]),
+        "occupation_code": _when(pupil, "31", c.occupation(person, v.day[i])),
+        "school_name": nullable(school, pupil),
+        "doctor_id": c.staff.ids.gather(done.doctor_at[i]),
+        "encounter_id": pl.Series(done.ids[i]),
+        "stay_id": pl.Series([None] * n, dtype=pl.String),
+        "corrected_from": pl.Series([None] * n, dtype=pl.String),
+        "duplicate_of": pl.Series([None] * n, dtype=pl.String),
+        "close_contact_flag": pl.Series([None] * n, dtype=pl.String),
+    }
     day = reviewed // SECONDS_A_DAY + (rng.random(n) < q_late(p))
     d.send("notifiable_report", cols, v.inst[i], day)
     c.plan.note_cards(v.tag[i], ids, day)
@@ -325,8 +430,10 @@ def cards(d: Desk, v: Columns, done: Columns, m: int, serial: int) -> int:
     if len(again):
         later = day[again] + rng.integers(*q.correction_days, len(again), endpoint=True)
         second = {k: x.gather(again) for k, x in cols.items()} | {
-            "card_version": pl.Series(np.full(len(again), 2, np.int64)), "case_class": _const(len(again), "3"),
-            "reviewed_at": datetimes(later * SECONDS_A_DAY + 10 * 3600)}
+            "card_version": pl.Series(np.full(len(again), 2, np.int64)),
+            "case_class": _const(len(again), "3"),
+            "reviewed_at": datetimes(later * SECONDS_A_DAY + 10 * 3600),
+        }
         d.send("notifiable_report", second, v.inst[i][again], later)
     return serial + n
 
@@ -334,5 +441,3 @@ def cards(d: Desk, v: Columns, done: Columns, m: int, serial: int) -> int:
 def q_late(p: object) -> float:
     """The share of cards that the daily export misses by a day."""
     return p.lateness.notifiable_export_late_share
-
-

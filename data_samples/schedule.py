@@ -63,11 +63,13 @@ class Schedule:
         q, s = self.p.lateness, self.slots[slot]
         rng = stream(self.seed, 90, slot, sender)
         base = dt.datetime.combine((EPOCH + s.last + 1).astype(dt.date), dt.time())
-        if not s.daily and s.last + 1 == self.window:          # before the first daily file
+        if not s.daily and s.last + 1 == self.window:  # before the first daily file
             return base + dt.timedelta(hours=int(rng.integers(*q.monthly_receipt_hours)), minutes=int(rng.integers(0, 60)))
         if not s.daily:
             ahead = int(rng.integers(q.monthly_receipt_days[0] - 1, q.monthly_receipt_days[1]))
-            return base + dt.timedelta(days=ahead, hours=int(rng.integers(*q.monthly_receipt_hours)), minutes=int(rng.integers(0, 60)))
+            return base + dt.timedelta(
+                days=ahead, hours=int(rng.integers(*q.monthly_receipt_hours)), minutes=int(rng.integers(0, 60))
+            )
         late = rng.random() < q.daily_late_share.get(kind, q.daily_late_share.other)
         extra = int(rng.integers(*q.daily_late_hours)) if late and s.last < self.last - 2 else 0
         return base + dt.timedelta(hours=int(rng.integers(*q.daily_receipt_hours)) + extra, minutes=int(rng.integers(0, 60)))
