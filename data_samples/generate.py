@@ -58,8 +58,9 @@ class Run:
         self.progress = progress or (lambda *_: None)
         self.contracts = load_contracts()
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise ValueError(f"{out} is not empty: a county is written into a new folder")
+        for part in (out / "landing", out / "truth"):
+            if part.exists() and any(part.iterdir()):
+                raise ValueError(f"{part} is not empty: a county is written into a new folder")
         self.c = County(self.p, scale, months, start, seed, daily_days)
         self.c.plan = Plan(self.c)
         self.truth = Truth(out / "truth" / "tables", self.contracts)
@@ -194,9 +195,8 @@ class Run:
         dialect = self.box.dialect(g.profile)
         if "finance_monthly" in dialect.extracts:
             names = {k: v for k, v in load_value_sets()["VS_FINLINE"].values.items()}
-            start_month = -(c.accounts.first_month % 12)
             frames["finance_monthly"] = c.accounts.report(
-                self.p, c.inst.kind, c.inst.code, names, np.array([i]), m, start_month, c.scale
+                self.p, c.inst.kind, c.inst.code, names, np.array([i]), m, c.scale
             )
         return {e: dialect.conform(e, f) for e, f in frames.items() if e in dialect.extracts and f.height}
 
@@ -375,7 +375,7 @@ def generate(
 
     `scale` 1.0 is the whole county; the last `daily_days` days arrive day by day, what is before month by month.
     `progress(stage, item, total)` is called at each step. The same arguments give the same bytes.
-    Raises ValueError when `out` is not an empty or new folder.
+    Raises ValueError when `out` already holds a landing zone or a truth.
     """
     if start.day != 1 or months < 1 or scale <= 0:
         raise ValueError(

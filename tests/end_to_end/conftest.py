@@ -1,7 +1,6 @@
 """Real runs, made once a session: the committed sample, and the small county as `make run` makes it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from data_samples.restore import lay_out
+
 ROOT = Path(__file__).parents[2]
 XIANJIAN = Path(sys.executable).parent / "xianjian"
-SAMPLE = ROOT / "data_samples" / "sample"
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,20 @@ class Site:
         return self.home / "serving" / "current.duckdb"
 
 
-def new_site(folder: Path, landing: Path | None = None) -> Site:
-    """A home with demonstration keys and, where given, a copy of a landing zone (arrival times kept)."""
+def new_site(folder: Path, *, sample: bool = False) -> Site:
+    """A home with demonstration keys; with `sample`, the committed county lies in its landing zone, not yet run."""
     site = Site(folder / "home", folder / "keys")
     site.home.mkdir(parents=True)
     site.xianjian("keys", "create")
-    if landing:
-        shutil.copytree(landing, site.home / "landing", copy_function=shutil.copy2)
+    if sample:
+        lay_out(site.home)
     return site
 
 
 @pytest.fixture(scope="session")
 def sample_site(tmp_path_factory) -> Site:
     """The committed sample, run from nothing to published."""
-    site = new_site(tmp_path_factory.mktemp("sample"), SAMPLE / "landing")
+    site = new_site(tmp_path_factory.mktemp("sample"), sample=True)
     site.xianjian("run")
     return site
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.end_to_end.conftest import ROOT, SAMPLE, XIANJIAN, Site, new_site
+from tests.end_to_end.conftest import ROOT, XIANJIAN, Site, new_site
 
 # The cost of each run's stages is of the run, not of the data.
 NOT_DATA = {"mart_run_stage", "publish_info"}
@@ -88,7 +88,7 @@ def undisturbed(sample_site) -> dict[str, list[tuple]]:
 
 @pytest.mark.parametrize("where", ["ingestion", "dbt build", "publishing the version", "moving the link"])
 def test_killed_and_started_again(where, undisturbed, tmp_path):
-    site = new_site(tmp_path, SAMPLE / "landing")
+    site = new_site(tmp_path, sample=True)
     reader = Reader(site.published)
     reader.start()
     match where:

@@ -5,6 +5,8 @@ import json
 import duckdb
 import polars as pl
 
+from tests.end_to_end.conftest import new_site
+
 
 def test_the_run_publishes_and_a_second_run_does_no_work(county_site):
     before = county_site.published.resolve()
@@ -67,9 +69,7 @@ def test_no_clear_identity_leaves_the_door(county_site):
 
 
 def test_a_run_without_a_key_stops_and_says_so(tmp_path):
-    from tests.end_to_end.conftest import SAMPLE, new_site
-
-    site = new_site(tmp_path, SAMPLE / "landing")
+    site = new_site(tmp_path, sample=True)
     for key in site.keys.iterdir():
         key.unlink()
     done = site.xianjian("run", check=False)
