@@ -195,9 +195,7 @@ class Run:
         dialect = self.box.dialect(g.profile)
         if "finance_monthly" in dialect.extracts:
             names = {k: v for k, v in load_value_sets()["VS_FINLINE"].values.items()}
-            frames["finance_monthly"] = c.accounts.report(
-                self.p, c.inst.kind, c.inst.code, names, np.array([i]), m, c.scale
-            )
+            frames["finance_monthly"] = c.accounts.report(self.p, c.inst.kind, c.inst.code, names, np.array([i]), m, c.scale)
         return {e: dialect.conform(e, f) for e, f in frames.items() if e in dialect.extracts and f.height}
 
     def _catalogue(self, g: Group, i: int, m: int) -> pl.DataFrame:
@@ -335,6 +333,7 @@ class Run:
             w = csv.writer(f, lineterminator="\n")
             w.writerow(["path", "received_at"])
             w.writerows(sorted(self.box.receipts))
+        c.plan.finish()
         c.plan.write(self.out / "truth" / "ground_truth.csv")
         about = {
             "scale": c.scale,

@@ -108,36 +108,34 @@ class Accounts:
         names: dict[str, tuple[str, str]],
         which: np.ndarray,
         m: int,
-        year_start: int,
         scale: float,
     ) -> pl.DataFrame:
-        """The financial report of some institutions for month m of the period (0 first)."""
+        """The financial report of some institutions for month m of the period (0 first).
 
-        def year_to_date(i: int, upto: int, since: int, line: str) -> int | None:
-            return (
-                sum(self._month(p, kinds[i], i, k, scale)[line] for k in range(max(since, 0), upto + 1))
-                if upto >= 0 and since >= 0
-                else None
-            )
+        The year to date begins with the period where that begins within the year.
+        """
+
+        def year_to_date(i: int, upto: int, line: str) -> int:
+            since = max(upto - (self.first_month + upto) % 12, 0)
+            return sum(self._month(p, kinds[i], i, k, scale)[line] for k in range(since, upto + 1))
 
         rows, month = [], self.first_month + m
+        label = f"{1970 + month // 12}-{month % 12 + 1:02d}"
         for i in which:
             now = self._month(p, kinds[i], i, m, scale)
             last = self._month(p, kinds[i], i, m - 12, scale) if m >= 12 else None
-            since = m - (month % 12)
             for line, amount in now.items():
-                ytd = year_to_date(i, m, max(since, year_start), line)
                 rows.append(
                     (
                         int(i),
                         codes[i],
-                        f"{1970 + month // 12}-{month % 12 + 1:02d}",
+                        label,
                         line,
                         names[line][0],
                         amount,
-                        ytd,
+                        year_to_date(i, m, line),
                         last[line] if last else None,
-                        year_to_date(i, m - 12, since - 12, line) if m >= 12 else None,
+                        year_to_date(i, m - 12, line) if last else None,
                         round(amount * 12 * p.finance.budget_growth),
                     )
                 )

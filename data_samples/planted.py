@@ -580,7 +580,6 @@ class Plan:
                 [q.place],
                 end - 1,
                 end,
-                f"{q.share:.0%} of the month",
             ),
             m,
             self.c.inst.find(q.place),
@@ -742,11 +741,10 @@ class Plan:
             "Q06",
             "outlier rule",
             "DQ-10",
-            "prices and amounts of one device class ten times too high; corrected by a second file",
+            "prices and amounts of one device class ten times too high for some days; corrected by a second file",
             [q.place],
             first,
             first + q.days - 1,
-            f"{q.days} days",
         )
         self.Q06 = (tag, self.c.inst.find(q.place), first, first + q.days - 1, items)
         return None
@@ -1204,6 +1202,13 @@ class Plan:
         if rows is not None and len(rows[1]) == len(v):
             self.entries[rows[0]].records += setl.gather(np.flatnonzero(rows[1] & has)).to_list()
             self.F18_rows = None
+
+    def finish(self) -> None:
+        """Takes out what found nothing to be planted on: in a county so thin that no such record fell into its time."""
+        for tag, e in list(self.entries.items()):
+            if not e.magnitude and not e.records:
+                self.missing[e.gt_id] = "no such record fell into its time"
+                del self.entries[tag]
 
     def write(self, path: Path) -> None:
         """Writes the ground truth file, one line for each planted thing."""
