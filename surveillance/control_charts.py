@@ -231,7 +231,7 @@ def glr(
         training = min(4 * weeks_per_year, len(y)) if timepoints is None else int(points.min(initial=len(y)))
     time = np.arange(1, len(y) + 1.0)
     angle = 2 * np.pi * np.outer(time, np.arange(1, harmonics + 1)) / weeks_per_year
-    design = np.column_stack([np.ones(len(y)), *([time / len(y)] if trend else []), np.cos(angle), np.sin(angle)])
+    design = np.column_stack([np.ones(len(y)), *([time / weeks_per_year] if trend else []), np.cos(angle), np.sin(angle)])
     past = y[:training].T
     present = ~np.isnan(past)
     fitted = (present.sum(axis=1) > 2 * design.shape[1]) & (np.nansum(past, axis=1) > 0)

@@ -94,7 +94,7 @@ def farrington_flexible(
     estimates = _estimate(y, points, log_population, layouts, rule)
     limit, score, p_value, expected = _limits(y[points], estimates, threshold_method, POWER[power_transform], alpha)
     return judge(
-        y[points], points, limit, expected, score, (score > 1) & (y[points] > 0),
+        y[points], points, limit, expected, score, (score > 1) & (y[points] > 0), enough=_reached(layouts, points),
         abstains=recent_cases(y, points, limit54[1]) < limit54[0],
         p_value=p_value, dispersion=estimates["dispersion"], trend=estimates["trend"],
     )
@@ -124,10 +124,11 @@ def farrington(
     y = as_counts(counts)
     points = as_timepoints(timepoints, len(y))
     rule = Rule(1, trend and b >= 3, 0.05, reweight, weights_threshold=1.0, flexible=False)
-    estimates = _estimate(y, points, None, _layouts(len(y), points, dates, weeks_per_year, b, w, 1, w), rule)
+    layouts = _layouts(len(y), points, dates, weeks_per_year, b, w, 1, w)
+    estimates = _estimate(y, points, None, layouts, rule)
     limit, score, p_value, expected = _limits(y[points], estimates, "delta", POWER[power_transform], alpha / 2)
     return judge(
-        y[points], points, limit, expected, score, (score > 1) & (y[points] > 0),
+        y[points], points, limit, expected, score, (score > 1) & (y[points] > 0), enough=_reached(layouts, points),
         abstains=recent_cases(y, points, limit54[1]) < limit54[0], limit_when_abstaining=0.0,
         p_value=p_value, dispersion=estimates["dispersion"], trend=estimates["trend"],
     )
@@ -186,6 +187,14 @@ def _layouts(length, points, dates, per_year, years, half, periods, past):
         key = layout.rows.tobytes() + layout.group.tobytes() + layout.time.tobytes()
         found.setdefault(key, (layout, []))[1].append(position)
     return [(layout, np.array(positions)) for layout, positions in found.values()]
+
+
+def _reached(layouts, points):
+    """Whether the baseline of each timepoint lies within the counts, (timepoint, 1)."""
+    reached = np.zeros((len(points), 1), dtype=bool)
+    for _, positions in layouts:
+        reached[positions] = True
+    return reached
 
 
 def _layout(references: np.ndarray, half: int, periods: int, past: int) -> Layout:

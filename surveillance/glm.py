@@ -15,6 +15,7 @@ from scipy import special
 
 MAX_STEPS = 25
 TOLERANCE = 1e-8
+LARGEST_PREDICTOR = 300.0
 SMALLEST_MEAN = np.finfo(float).eps  # part of the rule: the mean of an empty season is held above this
 
 
@@ -155,7 +156,8 @@ def fit_design(
     """Fit log mean = design @ coefficients, design (n, q) shared by all problems; counts and weights (P, n).
 
     ``shape`` (P,) makes it negative binomial with variance mean + shape x mean^2 (0 or None: Poisson).
-    ``start`` (P, n) are starting means, ``ridge`` (q,) the precision of a normal prior around 0 per column. Raises LinAlgError if the design is collinear on the weighted observations.
+    ``start`` (P, n) are starting means, ``ridge`` (q,) the precision of a normal prior around 0 per column. Where the
+    weighted design is collinear the least-norm solution is given.
     """
     y, omega = counts, weights
     width = design.shape[1]
@@ -178,7 +180,7 @@ def fit_design(
             pull = (used * (np.log(mu) + y / mu - 1)) @ design
         else:
             pull = (used * (y / mu - 1)) @ design - prior * beta
-        move = np.linalg.solve(information, pull[:, :, None])[:, :, 0]
+        move = _move(information, pull)
         old, beta = beta, move if beta is None else beta + move
         mu, new = _means(beta, design, y, omega, log_y, alpha)
         for _ in range(MAX_STEPS):
@@ -193,7 +195,7 @@ def fit_design(
         if store.any():
             at = active[store]
             out.coefficients[at], out.mean[at], out.working[at] = beta[store], mu[store], used[store]
-            out.covariance[at], out.converged[at] = np.linalg.inv(information[store]), done[store]
+            out.covariance[at], out.converged[at] = _inverse(information[store]), done[store]
             keep = ~store
             if not keep.any():
                 break
@@ -222,13 +224,15 @@ def fit_negative_binomial(counts: np.ndarray, weights: np.ndarray, design: np.nd
             break
         step = fit_design(counts[at], weights[at], design, 1 / size[at], mean[at])
         new = _size_estimate(counts[at], weights[at], mean[at])
+        lost = ~np.isfinite(new)
+        new = np.where(lost, size[at], new)  # a size that runs away is left where it was
         likelihood = _negbin_loglik(counts[at], weights[at], step.mean, new)
         change = np.abs(loglik[at] - likelihood) / scale[at] + np.abs(new - size[at])
         for name in ("coefficients", "mean", "working", "covariance", "converged"):
             getattr(result, name)[at] = getattr(step, name)
         mean = result.mean
         size[at], loglik[at] = new, likelihood
-        settled[at] = ~(change > TOLERANCE)
+        settled[at] = lost | (change <= TOLERANCE)
     return result, np.where(np.isfinite(size), 1 / size, 0.0)
 
 
@@ -261,9 +265,23 @@ def _negbin_loglik(y, weights, mean, size):
     return (weights * value).sum(axis=1)
 
 
+def _move(information, pull):
+    try:
+        return np.linalg.solve(information, pull[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:  # some problem of the batch is collinear in its weights: least-norm step for all
+        return (np.linalg.pinv(information, hermitian=True) @ pull[:, :, None])[:, :, 0]
+
+
+def _inverse(information):
+    try:
+        return np.linalg.inv(information)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(information, hermitian=True)
+
+
 def _means(beta, design, y, omega, log_y, alpha):
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow is seen in the deviance and halved away
-        mu = np.maximum(np.exp(beta @ design.T), SMALLEST_MEAN)
+        mu = np.clip(np.exp(np.minimum(beta @ design.T, LARGEST_PREDICTOR)), SMALLEST_MEAN, None)
         return mu, _negbin_deviance(y, omega, log_y, mu, alpha)
 
 

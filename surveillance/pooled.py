@@ -18,18 +18,23 @@ from surveillance.result import Detection, as_counts, as_days, as_timepoints, ju
 
 CHUNK = 120_000
 OUTLIER = 2.58          # standardised Anscombe residual above which a past week is weighted down (Noufaily 2013)
+WORST_FACTOR = 3.0      # past weeks are cut at this multiple of the series' 98th percentile (plus ten cases)
 RIDGE = 1e-3            # prior precision of seasonal, trend and covariate effects: a prior deviation of 30 on the log scale
 SIZES = (1, 2, 3, 5, 8)  # outbreak sizes considered, in deviations of a week's count
 SPREAD = (0.5, 0.42, 0.07)  # shares of an outbreak's cases in its first, second and third week
 BEGUN = (3.0, 2.0, 0.5)     # weights of outbreaks that began this week, last week, the week before
 LAGS = len(SPREAD)
+LOG_WEIGHTS = np.log(np.repeat(BEGUN, len(SIZES)))[:, None, None]
+# Chances that a stream of the place, or of a neighbour, shows an outbreak at this strength (0 = not at all).
+OWN = ((0.5, 1.0), (0.3, 0.5), (0.2, 0.0))
+NEAR = ((0.3, 0.5), (0.3, 0.25), (0.4, 0.0))
 PREDICTIVE = ((-np.sqrt(3), 1 / 6), (0.0, 2 / 3), (np.sqrt(3), 1 / 6))  # three-point normal quadrature
 # From raw evidence to -log of the false-positive rate, fitted once between 5 % and 0.1 % on the 42 scenarios
-# (surveillance.scoreboard.calibrate, seeds in docs/early-warning/pooled.md).
+# (seeds 77 and 5150; checked on fresh ones in docs/early-warning/pooled.md).
 TAIL_SCALE = (0.872, 0.283)
 RATIO_SCALE = (1.326, -2.727)
-FINAL_SCALE = (1.0, 0.0)
-ONE_WEEK_SCALE = (0.914, 0.488)
+FINAL_SCALE = (1.04, -0.11)
+ONE_WEEK_SCALE = (0.92, 0.51)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,62 @@ def pooled(
     )
 
 
+def pooled_streams(
+    counts, place, neighbours, alpha: float = 0.01, *, per_year: int = 52, years: int = 10, min_years: int = 2,
+    guard: int = 10, harmonics: int = 2, refit: int = 4, covariates=None, dates=None, timepoints=None,
+) -> Detection:
+    """Joint detector: all streams of a place, and those of its neighbours, asked about the same outbreak.
+
+    ``counts`` (time, series); ``place`` (series,) says which place 0..P-1 a series belongs to; ``neighbours`` (P, P) is
+    true where two places are adjacent. Baselines as in pooled, one per series. For each outbreak considered (start and
+    size) the likelihood ratios of the place's series are multiplied, each allowing for a stream that shows it fully, by
+    half or not at all, and those of neighbours by half, a quarter or not at all (OWN, NEAR).
+
+    A place is also judged by the strongest of its own series, so that what a single stream shows alone is not averaged
+    away; each of the two ways is given half of the error (Bonferroni).
+
+    Returns a Detection of shape (timepoint, place): ``p_value`` = min(1, exp(-score)) bounds the false-positive rate,
+    since the likelihood ratio of a mixture has expectation 1 without outbreak (Markov); alarms at ``alpha`` are thus on
+    the safe side, and the threshold for a given alarm budget comes from a back-test of ``score``.
+    ``expected`` is the sum over the place's series, ``limit`` the sum of its one-row limits. A missing series adds no
+    evidence; a place without any judged series is INCOMPLETE or NOT_ENOUGH_HISTORY.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError("alpha must lie between 0 and 1")
+    y = as_counts(counts)
+    index = np.asarray(place)
+    near = np.asarray(neighbours, dtype=bool)
+    if index.shape != (y.shape[1],) or near.ndim != 2 or near.shape[0] != near.shape[1] or index.max() >= len(near):
+        raise ValueError("place needs one entry per series, neighbours one row and column per place")
+    points = as_timepoints(timepoints, len(y))
+    base = fit_baseline(y, points, per_year, years, min_years, guard, harmonics, refit, covariates, dates)
+    rows = recent_rows(y, points, base)
+    judged = ~np.isnan(base.mean[0]) & ~np.isnan(y[points])
+    member = np.eye(len(near))[index]
+    own = _any_strength(rows, base, OWN, judged) @ member
+    beside = _any_strength(rows, base, NEAR, judged) @ member @ (near & ~np.eye(len(near), dtype=bool))
+    joint = special.logsumexp(own + beside + LOG_WEIGHTS - np.log(np.exp(LOG_WEIGHTS).sum()), axis=0)
+    alone = np.where(judged & (rows[0] > base.mean[0]), pooled_score(rows, base), 0.0)
+    strongest = np.stack([alone[:, index == p].max(axis=1, initial=0.0) for p in range(len(near))], axis=1)
+    score = np.maximum(joint, strongest - np.log(np.maximum(member.sum(axis=0), 1))) - np.log(2)
+    totals = [np.where(judged, values, 0.0) @ member for values in (y[points], base.mean[0], _single_limit(alpha, base))]
+    seen = judged.astype(float) @ member > 0
+    arrived = (~np.isnan(y[points])).astype(float) @ member > 0
+    observed = np.where(arrived, totals[0], np.nan)
+    score = np.where(totals[0] > totals[1], score, np.minimum(score, 0.0))
+    p_value = np.where(seen, np.exp(-np.maximum(score, 0.0)), np.nan)
+    return judge(observed, points, totals[2], totals[1], score, p_value < alpha, enough=seen, p_value=p_value)
+
+
+def _any_strength(rows, base, chances, judged):
+    """Log of the likelihood ratio averaged over the strengths a series may show an outbreak with; 0 where not judged."""
+    mixed = None
+    for chance, strength in chances:
+        ratio = np.where(judged, log_ratios(rows, base, strength), 0.0) if strength > 0 else 0.0
+        mixed = np.log(chance) + ratio if mixed is None else np.logaddexp(mixed, np.log(chance) + ratio)
+    return mixed
+
+
 def recent_rows(y: np.ndarray, points: np.ndarray, base: Baseline) -> np.ndarray:
     """Counts (lag, timepoint, series) of the judged row and those before; a missing one counts as expected."""
     rows = np.stack([y[np.maximum(points - lag, 0)] for lag in range(LAGS)])
@@ -91,7 +152,7 @@ def pooled_score(rows: np.ndarray, base: Baseline) -> np.ndarray:
     single = _surprise(rows[0], base.mean[0], base)
     double = _surprise(rows[0] + rows[1], base.mean[0] + base.mean[1], base) - 0.15  # a slight preference for earliness
     tails = _scaled(np.maximum(single, double), TAIL_SCALE)
-    ratio = _scaled(special.logsumexp(log_ratios(rows, base), axis=0), RATIO_SCALE)
+    ratio = _scaled(special.logsumexp(log_ratios(rows, base) + LOG_WEIGHTS, axis=0), RATIO_SCALE)
     return _scaled((tails + ratio) / 2, FINAL_SCALE)
 
 
@@ -106,18 +167,20 @@ def _surprise(count, mean, base):
 
 
 def log_ratios(rows: np.ndarray, base: Baseline, strength: float = 1.0) -> np.ndarray:
-    """Weighted log likelihood ratios of every outbreak considered against none, (start x size, timepoint, series).
+    """Log likelihood ratios of every outbreak considered against none, (start x size, timepoint, series).
 
     An outbreak of k deviations adds SPREAD x k deviations to the rows since its start. ``strength`` scales all sizes (a
-    neighbour or a weaker stream sees a part of the outbreak). Their logsumexp is the log of the mixture's ratio.
+    neighbour or a weaker stream sees a part of the outbreak).
     """
     mean = base.mean * np.exp(base.error**2 / 2)
     variance = (base.dispersion + base.mean[0] * base.error**2) * mean
+    # Beyond the largest outbreak considered a count says no more than at it: else its thin tail would speak against one.
+    rows = np.minimum(rows, mean + SIZES[-1] * SPREAD[0] * np.sqrt(variance))
     quiet = [_log_pmf(rows[lag], mean[lag], variance[lag]) for lag in range(LAGS)]
     ratios = []
-    for start, weight in enumerate(BEGUN):
+    for start in range(LAGS):
         for size in SIZES:
-            total = np.full(mean.shape[1:], np.log(weight))
+            total = np.zeros(mean.shape[1:])
             for lag in range(start + 1):
                 extra = size * strength * SPREAD[start - lag] * np.sqrt(variance[lag])
                 total += _log_pmf(rows[lag], mean[lag] + extra, variance[lag] + extra) - quiet[lag]
@@ -157,7 +220,9 @@ def fit_baseline(
         at = np.flatnonzero(anchors == anchor)
         columns = np.ones(design.shape[1], dtype=bool)
         columns[1] = stop - start >= 3 * per_year
-        used = design[:, columns]
+        used = design[:, columns].copy()
+        if columns[1]:
+            used[:, 1] -= design[stop, 1]  # the trend counts from here, so that nothing later can touch the past
         size = max(1, CHUNK // (stop - start))
         for begin in range(0, y.shape[1], size):
             series = slice(begin, begin + size)
@@ -174,7 +239,7 @@ def _design(length, per_year, harmonics, dates, covariates):
     else:
         phase = as_days(dates, length).astype("datetime64[D]").astype(float) / 365.2425
     angle = 2 * np.pi * np.outer(phase, np.arange(1, harmonics + 1))
-    columns = [np.ones(length), (phase - phase.mean()) / 5, np.cos(angle), np.sin(angle)]
+    columns = [np.ones(length), phase / 5, np.cos(angle), np.sin(angle)]
     if covariates is not None:
         extra = np.asarray(covariates, float).reshape(length, -1)
         if not np.isfinite(extra).all():
@@ -193,6 +258,9 @@ def _fill(out, at, series, past, design, judged):
     if not enough.any():
         return
     counts, weights, observed = counts[enough], weights[enough], observed[enough]
+    # One impossible week must not become the baseline: no past count weighs more than a few times the usual worst.
+    worst = np.nanpercentile(past[enough], 98, axis=1)
+    counts = np.minimum(counts, (WORST_FACTOR * worst + 10)[:, None])
     freedom = observed - design.shape[1]
     fit = fit_design(counts, weights, design, ridge=ridge)
     phi = _pearson(counts, weights, fit.mean, freedom)
