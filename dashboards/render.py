@@ -25,7 +25,7 @@ _AXIS = {
     "show_legend": True, "legendOrientation": "top", "legendType": "scroll", "rich_tooltip": True,
     "showTooltipTotal": False, "tooltipTimeFormat": "%Y-%m", "x_axis_time_format": "%Y-%m", "markerEnabled": True,
     "markerSize": 4, "truncateYAxis": False, "y_axis_bounds": [None, None], "x_axis_title_margin": 30,
-    "y_axis_title_margin": 45, "y_axis_title_position": "Left", "only_total": True, "time_grain_sqla": "P1M",
+    "y_axis_title_margin": 18, "y_axis_title_position": "Top", "only_total": True, "time_grain_sqla": "P1M",
     "sort_series_type": "sum", "truncateXAxis": False,
 }
 _BY_VIZ: dict[str, dict[str, Any]] = {
@@ -36,7 +36,8 @@ _BY_VIZ: dict[str, dict[str, Any]] = {
               "server_page_length": 10, "page_length": 20, "allow_rearrange_columns": True, "color_pn": False},
     "pivot_table_v2": {"metricsLayout": "COLUMNS", "aggregateFunction": "Sum", "rowOrder": "key_a_to_z",
                        "colOrder": "key_a_to_z", "transposePivot": False, "combineMetric": False},
-    "box_plot": {"show_legend": False, "whiskerOptions": "Min/max (no outliers)", "x_ticks_layout": "auto", "y_axis_title_margin": 45},
+    "box_plot": {"whiskerOptions": "Min/max (no outliers)", "x_ticks_layout": "auto", "y_axis_title_margin": 18,
+                 "y_axis_title_position": "Top"},
     "bubble_v2": {"show_legend": True, "legendOrientation": "top", "legendType": "scroll", "tooltipSizeFormat": ",.0f",
                   "opacity": 0.65, "max_bubble_size": "40", "x_axis_title_margin": 30, "y_axis_title_margin": 45},
     "waterfall": {"show_value": True, "show_legend": False, "increase_color": {"r": 213, "g": 94, "b": 0, "a": 1},

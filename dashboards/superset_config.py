@@ -8,6 +8,7 @@ Read from the environment: SUPERSET_HOME, SUPERSET_SECRET_KEY (both required), X
 sent over TLS only).
 """
 
+import base64
 import os
 import sqlite3
 import sys
@@ -109,14 +110,18 @@ D3_TIME_FORMAT = {
     "shortMonths": [f"{month}月" for month in range(1, 13)],
 }
 APP_NAME = "县健·先见"
+_svg = (Path(__file__).parent / "assets" / "logo.svg").read_bytes()
+_logo = "data:image/svg+xml;base64," + base64.b64encode(_svg).decode()
 _token = {
-    "brandAppName": APP_NAME, "brandLogoAlt": APP_NAME, "brandLogoUrl": "/static/assets/images/superset-logo-horiz.png",
+    "brandAppName": APP_NAME, "brandLogoAlt": APP_NAME, "brandLogoUrl": _logo,
     "brandLogoHref": "/superset/dashboard/d02-cost/", "brandLogoHeight": "24px", "brandLogoMargin": "18px 0",
     "colorPrimary": "#1f6f8b", "colorLink": "#1f6f8b", "colorError": "#c0392b", "colorWarning": "#d68910",
     "colorSuccess": "#2e7d5b", "colorInfo": "#3d8fb3",
     "fontUrls": [],
     "fontFamily": "'Inter','PingFang SC','Microsoft YaHei','Noto Sans CJK SC','Source Han Sans SC',sans-serif",
     "fontFamilyCode": "'IBM Plex Mono','Courier New',monospace",
+    # its legend names the drawing's parts in English and explains nothing
+    "echartsOptionsOverridesByChartType": {"box_plot": {"legend": {"show": False}}},
 }
 THEME_DEFAULT = {"token": _token, "algorithm": "default"}
 THEME_DARK = None

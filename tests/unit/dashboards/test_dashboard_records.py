@@ -76,7 +76,7 @@ def test_no_label_is_a_raw_column_name(files):
     for locale in LOCALES:
         for node in _of(files, "datasets", locale):
             for item in (*node["columns"], *node["metrics"]):
-                assert "_" not in item["verbose_name"].replace("__yhat_lower", "").replace("__yhat_upper", "")
+                assert "_" not in item["verbose_name"].replace("__yhat_lower", "").replace("__yhat_upper", "").replace("__yhat", "")
 
 
 def test_labels_inside_a_dataset_are_unique_where_a_chart_shows_two(source):
