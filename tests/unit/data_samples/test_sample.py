@@ -37,3 +37,40 @@ def test_the_sample_speaks_every_dialect():
     assert {".csv", ".gz", ".parquet", ".xlsx", ".json"} <= found
     headers = {p.read_bytes().decode("gb18030").splitlines()[0] for p in (SAMPLE / "landing" / GENERAL).rglob("费用明细_*.csv")}
     assert len(headers) == 2, "the vendor's headers change on 1 July 2025"
+
+
+def of(extract: str, institution: str) -> pl.DataFrame:
+    return table(extract).filter(pl.col("institution_code") == institution)
+
+
+def test_hand_total_outpatient_cost_and_drug_share():
+    july = of("outpatient_encounter", CLINIC).filter(pl.col("visit_start").dt.month() == 7)
+    assert july.height == 5
+    assert july["total_fee"].sum() == Decimal("194.88")
+    assert july["drug_fee"].sum() == Decimal("105.38")
+    assert float(july["drug_fee"].sum() / july["total_fee"].sum()) == pytest.approx(0.5407, abs=5e-5)
+
+
+def test_hand_total_inpatient_cost():
+    june = of("case_front_page", GENERAL).filter(pl.col("discharged_at").dt.month() == 6)
+    assert (june.height, june["los_days"].sum()) == (2, 6)
+    assert june["total_fee"].sum() == Decimal("17153.35")
+    assert june["fee_consumable"].sum() == Decimal("2239.30")
+    assert float(june["total_fee"].sum() / 6) == pytest.approx(2858.89, abs=0.005)
+    assert float(june["fee_consumable"].sum() / june["total_fee"].sum()) == pytest.approx(0.1305, abs=5e-5)
+
+
+def test_hand_total_fund_share():
+    bills = of("settlement", TOWNSHIP).filter(pl.col("stay_id").is_not_null() & (pl.col("setl_time").dt.month() == 7))
+    assert bills.height == 3
+    assert (bills["total_fee"].sum(), bills["fund_pay"].sum()) == (Decimal("4130.07"), Decimal("3276.47"))
+
+
+def test_hand_total_accounts_and_one_bill():
+    visits = of("outpatient_encounter", PSYCHIATRIC).filter(pl.col("visit_start").dt.month() == 6)
+    report = of("finance_monthly", PSYCHIATRIC).filter(pl.col("stat_month") == "2025-06")
+    income = dict(report.select("line_code", "month_amount").iter_rows())
+    assert visits["total_fee"].sum() == income["I11"] == income["I10"] == Decimal("236.25")
+    lines = of("charge_line", PSYCHIATRIC).filter(pl.col("encounter_id") == "O25060000003")
+    assert sorted(lines["amount"]) == [Decimal(x) for x in ("1.98", "2.52", "2.53", "5.28", "9.00", "12.00")]
+    assert lines["amount"].sum() == Decimal("33.31")
