@@ -168,14 +168,14 @@ with
 ){{ ',' if not loop.last }}
 {% endfor %}
 {% for source, records in sources %}{% set outer = loop %}{% for m in records %}
-select month, institution_code, '{{ m.id }}' as measure, cast({{ m.id }} as decimal(28, 6)) as amount
+select month, institution_code, '{{ m.id }}' as measure, cast({{ m.id }} as decimal(28, 10)) as amount
 from {{ source | replace('int_', 'of_') }} where {{ m.id }} is not null
 {% if not (outer.last and loop.last) %}union all{% endif %}
 {% endfor %}{% endfor %}
 {% endmacro %}
 
-{#- Numerators and denominators of every computed indicator at every level, from a relation of measures. A unit of which only
-one side is known has no row. -#}
+{#- Numerators and denominators of every computed indicator at every level, from a relation of measures. Where only one
+side is known, neither is given. -#}
 {% macro indicator_sides(measured) %}
 with placed as (
     select m.month, m.institution_code, u.township_code, m.measure, m.amount
@@ -212,14 +212,14 @@ sides as (
 
 select
     s.month, s.level, s.institution_code, s.township_code, coalesce(s.institution_code, s.township_code, 'county') as unit, s.indicator_id,
-    max(case when s.side = 'numerator' then s.amount end) as numerator,
-    max(case when s.side = 'denominator' then s.amount end) as denominator
+    case when i.denominator_zh is null or max(case when s.side = 'denominator' then s.amount end) is not null
+        then max(case when s.side = 'numerator' then s.amount end) end as numerator,
+    case when max(case when s.side = 'numerator' then s.amount end) is not null
+        then max(case when s.side = 'denominator' then s.amount end) end as denominator
 from sides as s
 join {{ ref('indicator') }} as i on i.indicator_id = s.indicator_id
 where ' ' || i.levels || ' ' like '% ' || s.level || ' %'
 group by s.month, s.level, s.institution_code, s.township_code, s.indicator_id, i.denominator_zh
-having max(case when s.side = 'numerator' then s.amount end) is not null
-    and (i.denominator_zh is null or max(case when s.side = 'denominator' then s.amount end) is not null)
 {% endmacro %}
 
 {#- Value of an indicator from its two sides; a plain sum has no denominator. -#}
@@ -246,8 +246,8 @@ values_of_units as (
     select
         month, level, institution_code, township_code, unit, indicator_id, indicator_zh, indicator_en, subject_area, unit_zh, unit_en,
         direction, decimals, target_value, sort_order, state_reason_zh, state_reason_en, catalogue_state,
-        case when is_growth then cast(ratio_now - ratio_ly as decimal(28, 6)) else numerator end as numerator,
-        case when is_growth then cast(case when ratio_now is not null then ratio_ly end as decimal(28, 6)) else denominator end as denominator,
+        case when is_growth then cast(ratio_now - ratio_ly as decimal(28, 10)) else numerator end as numerator,
+        case when is_growth then cast(case when ratio_now is not null then ratio_ly end as decimal(28, 10)) else denominator end as denominator,
         case when is_growth then (ratio_now / nullif(ratio_ly, 0) - 1) * factor else ratio_now end as value,
         case
             when catalogue_state = 'waiting' then 'not_evaluable'

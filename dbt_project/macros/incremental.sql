@@ -12,13 +12,13 @@ An aggregate by month reads the noted months of its facts since its own last run
 
 {% macro relation_name() %}{{ return(this.identifier) }}{% endmacro %}
 
-{#- fct_<extract> holds events, ref_<extract> lists; the extract is in the name. -#}
+{#- fct_<extract> holds events, ref_<extract> lists; hooks find the extract in the name. -#}
 {% macro fact_extract() %}{{ return(relation_name().split('_', 1)[1]) }}{% endmacro %}
 
 {#- Kept columns of a fact: name to expression over the staged row. -#}
-{% macro fact_columns() %}
-{%- set c = contract(fact_extract()) -%}
-{%- set shape = fact_shape(fact_extract()) -%}
+{% macro fact_columns(extract) %}
+{%- set c = contract(extract) -%}
+{%- set shape = fact_shape(extract) -%}
 {%- set out = {} -%}
 {%- for name in c.columns if name not in shape.drop -%}{%- do out.update({name: name}) -%}{%- endfor -%}
 {%- do out.update(shape.add) -%}
@@ -54,17 +54,17 @@ _received_at desc, coalesce(_source_updated_at, _received_at) desc, _load_id des
 {{ return({'drop': drop.get(extract, []), 'add': add}) }}
 {% endmacro %}
 
-{% macro same_key(a, b) -%}
-{%- for k in contract(fact_extract()).key %}{{ ' and ' if not loop.first }}{{ a }}.{{ k }} = {{ b }}.{{ k }}{% endfor -%}
+{% macro same_key(extract, a, b) -%}
+{%- for k in contract(extract).key %}{{ ' and ' if not loop.first }}{{ a }}.{{ k }} = {{ b }}.{{ k }}{% endfor -%}
 {%- endmacro %}
 
 {% macro loads_after(relation) %}
 {{ return(run_query("select coalesce(max(load_id), '') from ops.watermark where relation = '" ~ relation ~ "'").columns[0].values()[0]) }}
 {% endmacro %}
 
-{% macro projected(source) %}
+{% macro projected(extract, source) %}
 select
-    {% for name, expression in fact_columns().items() -%}
+    {% for name, expression in fact_columns(extract).items() -%}
     {{ expression }} as {{ name }}{{ ',' if not loop.last }}
     {% endfor -%}
 from {{ source }}
@@ -72,16 +72,17 @@ from {{ source }}
 
 {% macro before_fact() %}
 {%- set name = relation_name() -%}
-{%- set has_month = contract(fact_extract()).event is not none -%}
-{%- set staging = ref('stg_' ~ fact_extract()) -%}
+{%- set extract = fact_extract() -%}
+{%- set has_month = contract(extract).event is not none -%}
+{%- set staging = ref('stg_' ~ extract) -%}
 {%- if is_incremental() -%}
 {%- set after = loads_after(name) -%}
 create or replace table ops.incoming_{{ name }} as
-{{ projected(staging) }}
+{{ projected(extract, staging) }}
 where _path > '{{ home() }}/loads/{{ after }}/~' and _load_id > '{{ after }}';
 
 create or replace table ops.replaced_{{ name }} as
-select * from {{ this }} as f where exists (select 1 from ops.incoming_{{ name }} as i where {{ same_key('i', 'f') }});
+select * from {{ this }} as f where exists (select 1 from ops.incoming_{{ name }} as i where {{ same_key(extract, 'i', 'f') }});
 
 insert into ops.changed_month
 select '{{ name }}', m.month, (select coalesce(max(seq), 0) + 1 from ops.changed_month), m.first_received_at
@@ -90,18 +91,18 @@ from (
     from ops.incoming_{{ name }} group by 1
     union all
     select distinct {{ 'r.month' if has_month else 'cast(null as date)' }}, i._received_at
-    from ops.replaced_{{ name }} as r join ops.incoming_{{ name }} as i on {{ same_key('i', 'r') }}
+    from ops.replaced_{{ name }} as r join ops.incoming_{{ name }} as i on {{ same_key(extract, 'i', 'r') }}
 ) as m;
 
 delete from {{ this }} as f
-where exists (select 1 from ops.replaced_{{ name }} as r where {{ same_key('r', 'f') }})
+where exists (select 1 from ops.replaced_{{ name }} as r where {{ same_key(extract, 'r', 'f') }})
 {%- if has_month %}
     and f.event_date between (select min(event_date) from ops.replaced_{{ name }}) and (select max(event_date) from ops.replaced_{{ name }})
 {%- endif %};
 
 insert into ops.gone_{{ name }} select * from ops.incoming_{{ name }} where _op_type = 'D';
 {%- else -%}
-create or replace table ops.gone_{{ name }} as {{ projected(staging) }} where _op_type = 'D';
+create or replace table ops.gone_{{ name }} as {{ projected(extract, staging) }} where _op_type = 'D';
 {%- endif -%}
 {% endmacro %}
 
@@ -118,20 +119,19 @@ insert into ops.watermark select '{{ name }}', coalesce(max(_load_id), ''), null
 {% endmacro %}
 
 {#- The body of a fact model. -#}
-{% macro fact() %}
-{%- set name = relation_name() -%}
-{%- set c = contract(fact_extract()) -%}
-{%- set staging = ref('stg_' ~ fact_extract()) -%}
-{%- if not execute -%}{{ return('select 1 as parsed') }}{%- endif -%}
-{%- set names = fact_columns().keys() | list -%}
+{% macro fact(extract) %}
+{%- set c = contract(extract) -%}
+{%- set staging = ref('stg_' ~ extract) -%}
+{%- set names = fact_columns(extract).keys() | list -%}
 {%- if is_incremental() -%}
+{%- set name = relation_name() -%}
 with versions as (
     select {{ names | join(', ') }} from ops.incoming_{{ name }}
     union all
     select {{ names | join(', ') }} from ops.replaced_{{ name }}
     union all
     select {{ names | join(', ') }} from ops.gone_{{ name }} as g
-    where exists (select 1 from ops.incoming_{{ name }} as i where {{ same_key('i', 'g') }})
+    where exists (select 1 from ops.incoming_{{ name }} as i where {{ same_key(extract, 'i', 'g') }})
 ),
 
 ranked as (
@@ -143,7 +143,7 @@ select {{ names | join(', ') }} from ranked where _version = 1 and _op_type <> '
 {%- else -%}
 {#- Most keys have one version: only the others are sorted, found by a short hash that may name a few too many. -#}
 with source as (
-    {{ projected(staging) }}
+    {{ projected(extract, staging) }}
 ),
 
 many as (

@@ -1,3 +1,3 @@
 -- Numerators and denominators by month, level and unit: measures are added up within the level first (law 7).
--- A unit has a row where both sides are known.
+-- Both sides are null where one is unknown.
 {{ indicator_sides(ref('int_measure_month')) }}

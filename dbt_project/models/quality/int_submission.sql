@@ -1,6 +1,7 @@
 -- What was due and how it came: one row for every period that a sender delivered of an extract, and for every day (month)
 -- that it did not although it was expected. A daily extract is expected of a day when the sender had rows dated on at least
--- seven of the eight same weekdays before, usually eight or more; a monthly one when it came for two of the three months before. So a small clinic's
+-- seven of the eight same weekdays before, usually eight or more (charge lines 40, beds
+-- one), and somebody has delivered since; a monthly one when it came for two of the three months before. So a small clinic's
 -- quiet day is not called missing, and a system that falls silent is. A daily extract that comes for more than a week at
 -- once is a back-load: no day's due time fits it, so it is due when its month is closed.
 with files as (
@@ -30,15 +31,18 @@ pairs as (
     group by sender, extract, cadence, due_days, due_time
 ),
 
+horizon as (
+    select max(period_to) as last_day from periods where received_at is not null and cadence = 'daily'
+),
+
 -- daily: days after the whole-month deliveries that no delivery covers
 days as (
     select
         p.*, d.day as period_from, d.day as period_to
     from pairs as p
-    cross join {{ ref('int_clock') }} as c
+    cross join horizon as h
     join {{ day_series("date '2015-01-01'", "date '2035-12-31'") }} as d
-        on d.day >= p.first_day and d.day < cast(c.known_at as date)
-        and d.day >= {{ add_days('cast(c.known_at as date)', -400) }}
+        on d.day >= p.first_day and d.day <= h.last_day and d.day >= {{ add_days('h.last_day', -400) }}
     where p.cadence = 'daily' and p.institution_code is not null
         and not exists (
             select 1 from periods as f
@@ -54,7 +58,8 @@ silent_days as (
         and v.event_date >= {{ add_days('d.period_from', -56) }} and v.event_date < d.period_from
         and {{ weekday('v.event_date') }} = {{ weekday('d.period_from') }}
     group by d.sender, d.institution_code, d.extract, d.cadence, d.due_days, d.due_time, d.period_from, d.period_to
-    having count(*) >= 7 and {{ percentile('v.row_count', 0.5) }} >= 8
+    having count(*) >= 7
+        and {{ percentile('v.row_count', 0.5) }} >= case d.extract when 'charge_line' then 40 when 'bed_daily' then 1 else 8 end
 ),
 
 silent_months as (

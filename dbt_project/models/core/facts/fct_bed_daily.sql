@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('bed_daily') }}

@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('case_front_page') }}

@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('charge_line') }}

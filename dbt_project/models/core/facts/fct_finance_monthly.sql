@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('finance_monthly') }}

@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('inpatient_stay') }}

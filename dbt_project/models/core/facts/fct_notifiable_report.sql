@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('notifiable_report') }}

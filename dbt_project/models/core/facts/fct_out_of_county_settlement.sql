@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('out_of_county_settlement') }}

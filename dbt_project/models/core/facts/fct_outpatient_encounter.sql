@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('outpatient_encounter') }}

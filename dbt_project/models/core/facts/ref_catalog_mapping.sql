@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('catalog_mapping') }}

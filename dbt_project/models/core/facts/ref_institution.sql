@@ -1,1 +1,1 @@
-{{ fact() }}
+{{ fact('institution') }}
