@@ -1,7 +1,10 @@
 """The committed sample is what the generator makes today, byte for byte, and its hand-worked totals hold."""
 
 
+from decimal import Decimal
+
 import polars as pl
+import pytest
 
 from data_samples.restore import SAMPLE, generate_sample, lay_out
 
