@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import duckdb
 
 from orchestration.progress import LogProgress, Progress
 from orchestration.runs import RunMeter
@@ -16,10 +17,6 @@ from quality.contract import TIMEZONE
 
 # One pool of one: DuckDB has one writer or many readers, and each load builds on the one before.
 WRITER = "warehouse_writer"
-
-# Two more tries, for a full disk or a lock held by a backup; a fault of the data or the code is raised as a Failure
-# that allows none.
-RETRY = dg.RetryPolicy(max_retries=2, delay=30)
 
 
 def shanghai_clock() -> datetime:
@@ -59,6 +56,15 @@ class Site:
         path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as log, redirect_stdout(log):
             yield
+
+
+@contextmanager
+def retried() -> Iterator[None]:
+    """Ask for two more tries when the block meets a full disk or a lock held by a backup; other faults fail at once."""
+    try:
+        yield
+    except (OSError, duckdb.IOException) as error:
+        raise dg.RetryRequested(max_retries=2, seconds_to_wait=30) from error
 
 
 def failure(zh: str, en: str, **metadata: object) -> dg.Failure:

@@ -10,7 +10,7 @@ from ingestion import ledger
 from ingestion.identity import KeyRing, KeysUnusable
 from ingestion.load import ingest
 from ingestion.profile import Profile, load_checked
-from orchestration.site import RETRY, WRITER, Site, failure
+from orchestration.site import WRITER, Site, failure, retried
 from quality.contract import Contract, load_contracts
 from quality.feedback import write_feedback
 
@@ -42,7 +42,7 @@ def ingestion_assets(site: Site) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     ]
 
     @dg.multi_asset(
-        name="loads", specs=[*staged, *books], pool=WRITER, retry_policy=RETRY,
+        name="loads", specs=[*staged, *books], pool=WRITER,
         check_specs=[dg.AssetCheckSpec(
             "conservation", asset=LEDGER, blocking=True,
             description="每批:收到 = 入库 + 隔离 + 重复 | For every batch: received = staged + quarantined + duplicate",
@@ -54,7 +54,7 @@ def ingestion_assets(site: Site) -> list[dg.AssetsDefinition | dg.AssetSpec]:
             keys = KeyRing.load(paths.keys)
         except KeysUnusable as error:
             raise failure(*str(error).split(" | ", 1)) from error
-        with site.stage("ingest") as size:
+        with site.stage("ingest") as size, retried():
             summary = ingest(
                 paths.home, paths.landing, keys, as_of=site.as_of, now=site.clock(), progress=site.progress,
                 max_load_bytes=settings.max_load_mib * 2**20, refusal_share=settings.refusal_share,
@@ -77,10 +77,10 @@ def ingestion_assets(site: Site) -> list[dg.AssetsDefinition | dg.AssetSpec]:
             description=None if not broken else f"台账不守恒的批次 | batches that do not add up: {', '.join(broken[:20])}",
         )
 
-    @dg.asset(key=FEEDBACK, deps=[LEDGER, QUARANTINE], group_name="quality", kinds={"excel"}, retry_policy=RETRY,
+    @dg.asset(key=FEEDBACK, deps=[LEDGER, QUARANTINE], group_name="quality", kinds={"excel"},
               description="反馈工作簿:每家机构自己的问题行、规则与改法 | Feedback workbooks: each institution's own faults and their mend")
     def feedback(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        with site.stage("feedback") as size:
+        with site.stage("feedback") as size, retried():
             written = write_all_feedback(site)
             size["rows"] = written
         return dg.MaterializeResult(metadata={"workbooks": written})

@@ -5,7 +5,7 @@ import dagster as dg
 from ingestion import ledger
 from orchestration import build as builds
 from orchestration.publish import publish, read_published
-from orchestration.site import RETRY, WRITER, Site, failure
+from orchestration.site import WRITER, Site, failure, retried
 
 PUBLISHED = dg.AssetKey("published")
 DASHBOARDS = {"D02": "医疗费用监测 | Medical cost monitoring", "D14": "数据质量、上报与数据使用 | Data quality and submission"}
@@ -16,14 +16,13 @@ def serving_assets(site: Site, warehouse: dg.AssetsDefinition) -> list[dg.Assets
     settings = site.settings
 
     @dg.asset(key=PUBLISHED, deps=list(warehouse.keys), group_name="serving", kinds={"duckdb"}, pool=WRITER,
-              retry_policy=RETRY,
               description="发布文件:通过全部阻断性检查后原子切换 | The serving file, swapped in after the blocking checks")
     def published(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         build = builds.current(settings.paths.build)
         if build is None:
             raise failure("没有可发布的构建,请先运行数仓构建", "there is no build to publish; run the warehouse assets first")
         site.progress.stage("发布 | publish", 1)
-        with site.stage("publish") as size:
+        with site.stage("publish") as size, retried():
             now = publish(settings.paths.build / build.path.name, settings.paths.published,
                           load_id=ledger.last_load(settings.paths.home), code=build.code, as_of=build.as_of,
                           keep=settings.keep_published)

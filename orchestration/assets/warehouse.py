@@ -21,7 +21,7 @@ from ingestion import ledger
 from orchestration import build as builds
 from orchestration.assets.ingestion import LEDGER, QUARANTINE, staged_key
 from orchestration.settings import REPOSITORY, exported
-from orchestration.site import RETRY, WRITER, Site, failure
+from orchestration.site import WRITER, Site, failure
 
 PROJECT_DIR = REPOSITORY / "dbt_project"
 SEVERAL_TABLES_ONE_ASSET = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
@@ -76,7 +76,7 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
     total = sum(n["resource_type"] in ("model", "seed", "snapshot", "test") for n in nodes)
 
     @dbt_assets(manifest=manifest, project=project, name="warehouse", dagster_dbt_translator=Translator(SEVERAL_TABLES_ONE_ASSET),
-                pool=WRITER, retry_policy=RETRY, exclude="resource_type:unit_test")
+                pool=WRITER, exclude="resource_type:unit_test")
     def warehouse(context: dg.AssetExecutionContext) -> Iterator[Any]:
         site.progress.stage("星型模型与集市 | star schema and marts", total)
         as_of = site.as_of.isoformat(sep=" ") if site.as_of else None
@@ -91,7 +91,10 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
                     site.progress.item(_label(event))
                     yield event
             except DagsterDbtCliRuntimeError as error:
-                names = _failed(run)
+                failed = _failed(run)
+                if failed and all("IO Error" in (r["message"] or "") for r in failed):
+                    raise dg.RetryRequested(max_retries=2, seconds_to_wait=30) from error
+                names = ", ".join(r["unique_id"].split(".", 2)[2] for r in failed) or "dbt"
                 raise failure(f"数仓构建或阻断性检查未通过,已发布的数据保持不变:{names}",
                               f"the build or a blocking test failed; the published figures stand: {names}") from error
             size["bytes"] = build.path.stat().st_size
@@ -107,10 +110,10 @@ def _label(event: Any) -> str:
     return getattr(event, "output_name", "") or ""
 
 
-def _failed(run: DbtCliInvocation) -> str:
-    """The names of the nodes that failed, without any value of theirs."""
+def _failed(run: DbtCliInvocation) -> list[dict[str, Any]]:
+    """The results of the nodes that failed; empty when dbt did not get as far as running any."""
     try:
         results = run.get_artifact("run_results.json")["results"]
     except FileNotFoundError:
-        return "dbt"
-    return ", ".join(r["unique_id"].split(".", 2)[2] for r in results if r["status"] in ("error", "fail")) or "dbt"
+        return []
+    return [r for r in results if r["status"] in ("error", "fail")]
