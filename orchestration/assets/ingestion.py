@@ -1,7 +1,6 @@
 """Landing zone → loads: one asset an extract, the ledger, the quarantine, the feedback workbooks."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 
 import dagster as dg
 import polars as pl
@@ -9,9 +8,10 @@ import polars as pl
 from ingestion import ledger
 from ingestion.identity import KeyRing, KeysUnusable
 from ingestion.load import ingest
-from ingestion.profile import Profile, load_checked
+from ingestion.normalise import header_finder
+from ingestion.profile import load_checked
 from orchestration.site import WRITER, Site, failure, retried
-from quality.contract import Contract, load_contracts
+from quality.contract import load_contracts
 from quality.feedback import write_feedback
 
 LANDING, LEDGER, QUARANTINE, FEEDBACK = (dg.AssetKey(k) for k in ("landing", "ledger", "quarantine", "feedback"))
@@ -97,35 +97,16 @@ def write_all_feedback(site: Site) -> int:
     for folder in loads:
         findings = pl.read_parquet(folder / "findings.parquet")
         batches, files = (pl.read_parquet(folder / f"{name}.parquet") for name in ("batches", "files"))
+        header_of = header_finder(batches, contracts, profiles)
         refused = batches.filter(pl.col("status") == "refused")["sender"]
         for sender in sorted({*findings["sender"].unique(), *refused.unique()} - {None}):
             own = pl.col("sender") == sender
             target = out / sender / f"{folder.name}.xlsx"
             target.parent.mkdir(parents=True, exist_ok=True)
             write_feedback(target, sender, batches.filter(own), files.filter(own), findings.filter(own), contracts,
-                           header_of=_their_headers(batches.filter(own), contracts, profiles))
+                           header_of=header_of)
             written += 1
         (out / ".done").mkdir(parents=True, exist_ok=True)
         (out / ".done" / folder.name).touch()
         site.progress.item(folder.name)
     return written
-
-
-def _their_headers(
-    batches: pl.DataFrame, contracts: dict[str, Contract], profiles: dict[str, Profile]
-) -> Callable[[str, str, str], str]:
-    """(batch, extract, our column) to the header that the sender's own file has for it; ours where it has none."""
-    about = {row["batch_id"]: (profiles.get(row["profile"]), row["period_from"]) for row in batches.to_dicts()}
-
-    @cache
-    def headers(batch_id: str, extract: str) -> dict[str, str]:
-        profile, period_from = about[batch_id]
-        if profile is None or extract not in profile.extracts:
-            return {}
-        try:
-            held = profile.extracts[extract].header_map(contracts[extract], period_from)
-        except LookupError:
-            return {}
-        return {ours: theirs for theirs, ours in held.items()}
-
-    return lambda batch_id, extract, column: headers(batch_id, extract).get(column, column)
