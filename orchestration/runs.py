@@ -40,7 +40,7 @@ def _cpu_and_peak() -> tuple[float, int]:
 
 
 class RunMeter:
-    """Measures the stages of one run and appends them to `<home>/runs/` when the run ends."""
+    """Measures the stages of one run; `save` puts them into `<home>/runs/`."""
 
     def __init__(self, runs: Path, started_at: datetime) -> None:
         self._folder, self._started_at, self._rows = runs, started_at, []
@@ -62,7 +62,7 @@ class RunMeter:
             ))
 
     def save(self) -> None:
-        """Write the run's stages, in one rename."""
+        """Write the run's stages so far, in one rename."""
         self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f".tmp-{self.run_id}"
         pl.DataFrame(self._rows, schema=SCHEMA, orient="row").write_parquet(draft)

@@ -78,6 +78,8 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
     @dbt_assets(manifest=manifest, project=project, name="warehouse", dagster_dbt_translator=Translator(SEVERAL_TABLES_ONE_ASSET),
                 pool=WRITER, exclude="resource_type:unit_test")
     def warehouse(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        if site.meter:
+            site.meter.save()          # so that what this run has cost up to here is among its own figures
         site.progress.stage("星型模型与集市 | star schema and marts", total)
         as_of = site.as_of.isoformat(sep=" ") if site.as_of else None
         build, empty = builds.begin(settings.paths.build, builds.code_digest(), as_of, full=site.full_build)
