@@ -135,10 +135,10 @@ def _granted(spec: dict, source: Source) -> list[Dataset]:
 
 def _sync_roles(declared: dict, source: Source) -> None:
     """Each role holds exactly what is declared: a permission taken out of the file is taken from the role."""
-    from superset import db, security_manager as sm
-    from superset.connectors.sqla.models import SqlaTable
+    from superset import db
+    from superset import security_manager as sm
+    from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
     from superset.utils.core import RowLevelSecurityFilterType
-    from superset.connectors.sqla.models import RowLevelSecurityFilter
 
     tables = {str(t.uuid): t for t in db.session.query(SqlaTable)}
     ours = {name: [tables[asset_id("dataset", name, locale)] for locale in ("zh", "en")] for name in source.datasets}
@@ -173,7 +173,8 @@ def _largest_institution(serve_db: Path) -> str | None:
 
 
 def _sync_users(declared: dict, serve_db: Path, home: Path) -> list[str]:
-    from superset import db, security_manager as sm
+    from superset import db
+    from superset import security_manager as sm
 
     logins_path, mapping_path = home / "logins.yaml", home / "institution_users.yaml"
     logins, mapping, made = _read(logins_path), _read(mapping_path), []

@@ -267,9 +267,8 @@ def load(assets: Path = ASSETS, marts: Path = MARTS) -> Source:
                    {"name", "kind", "dataset", "column", "first", "multiple", "descending", "except", "only", "parents"})
             if flt.get("kind", "select") == "select" and flt["column"] not in datasets[flt["dataset"]].columns:
                 raise RecordError(f"assets/{path.name}: filter {flt['name']}: no column {flt['column']}")
-            if unknown := set(flt.get("except", ())) | set(flt.get("only", ())) - set(own):
-                if unknown - set(own):
-                    raise RecordError(f"assets/{path.name}: filter {flt['name']}: no chart {sorted(unknown - set(own))}")
+            if unknown := {*flt.get("except", ()), *flt.get("only", ())} - set(own):
+                raise RecordError(f"assets/{path.name}: filter {flt['name']}: no chart {sorted(unknown)}")
         dashboards[path.stem] = Dashboard(path.stem, page["slug"], page["layout"], page["filters"],
                                            page.get("colors", {}), own)
     return Source(datasets, charts, dashboards, texts)

@@ -4,8 +4,8 @@ Put here: logging in and querying. Put elsewhere: what the answers should be (`t
 """
 
 import json
-from typing import Any
 from http.cookiejar import CookieJar
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 

@@ -99,6 +99,7 @@ def main(request: dict) -> dict:
                     label = tab.text
                     driver.execute_script("arguments[0].click()", tab)
                 state = _settle(driver)
+                time.sleep(1.2)                        # bars and lines grow into place
                 shot = shots / f"{page['slug']}-{number + 1}.png"
                 driver.save_screenshot(str(shot))
                 text = driver.find_element(By.CSS_SELECTOR, ".dashboard").text

@@ -240,9 +240,9 @@ def make(path: Path) -> Path:
                     base |= part
                 row = _row(mart, base, rng, period.get("month"))
                 rows.append([_fill(n, t, row, rng) for n, t in columns.items()])
-            frame = pl.DataFrame({n: [None if row[k] is None else str(row[k]) for row in rows[-8000:]]
-                                  for k, n in enumerate(columns)}, schema=dict.fromkeys(columns, pl.String))
+            db.register("filled", pl.DataFrame({n: [None if row[k] is None else str(row[k]) for row in rows[-8000:]]
+                                  for k, n in enumerate(columns)}, schema=dict.fromkeys(columns, pl.String)))
             casts = ", ".join(f"CAST({n} AS {t})" for n, t in columns.items())
-            db.execute(f"INSERT INTO marts.{mart} SELECT {casts} FROM frame")
+            db.execute(f"INSERT INTO marts.{mart} SELECT {casts} FROM filled")
         db.execute("CREATE TABLE marts.publish_info AS SELECT 1 AS version, TIMESTAMP '2026-01-02 06:30:00' AS published_at")
     return path

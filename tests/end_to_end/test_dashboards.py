@@ -23,7 +23,8 @@ BROWSER = ("/usr/bin/chromium", "/usr/bin/chromedriver")
 FONT = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"
 PAGES = ("d02-cost", "d02-cost-en", "d14-quality", "d14-quality-en", "d02-cases", "d02-cases-en")
 # What a month may truly lack; every other chart must have rows.
-MAY_BE_EMPTY = {"cost_alert", "quality_failed", "quality_restated", "quality_rows", "quality_pareto", "case_lines"}
+MAY_BE_EMPTY = {"cost_alert", "quality_failed", "quality_restated", "quality_rows", "quality_pareto", "case_lines",
+                "quality_runs"}
 
 pytestmark = pytest.mark.skipif(not (VENV / "bin" / "gunicorn").exists(), reason="no .venv-superset: run `make setup`")
 
