@@ -55,7 +55,7 @@ class Run:
         self, out: Path, scale: float, months: int, start: dt.date, seed: int, daily_days: int, progress: Progress | None
     ) -> None:
         self.out, self.p, self.months, self.seed = out, load_parameters(), months, seed
-        self.progress = progress or (lambda *_: None)
+        self.progress = getattr(progress, "counted", progress) or (lambda *_: None)
         self.contracts = load_contracts()
         out.mkdir(parents=True, exist_ok=True)
         for part in (out / "landing", out / "truth"):
@@ -92,7 +92,7 @@ class Run:
             self.notified = notified_visits(c, m)
             self.card_serial = 0
             for n, g in enumerate(c.groups):
-                self.progress("months", f"{label} {g.name}", total)
+                self.progress("月份 | months", f"{label} {g.name}", total)
                 self._group(g, n, m, np.arange(a, b + 1), label)
             self._authorities(m)
         self._finish()
@@ -209,15 +209,18 @@ class Run:
         c, s = self.c, self.c.schedule
         slots = s.of_month(m)
         due = self.box.due(g.name, slots[-1])
-        monthly = [k for k in slots if not s.slots[k].daily]
+        begins_monthly, ends_daily = not s.slots[slots[0]].daily, s.slots[slots[-1]].daily
         held: dict[int, dict[str, list[pl.DataFrame]]] = {}
         for i in (int(x) for x in g.insts):
             sender, system = c.inst.code[i], f"{g.profile} 1.0"
+            full = self._monthly_frames(g, i, m)
             for k in slots:
                 slot = s.slots[k]
                 frames = due.get((i, k), {})
-                if not slot.daily:
-                    frames = {**self._monthly_frames(g, i, m), **frames}
+                if not slot.daily and not ends_daily:
+                    frames = {**full, **frames}
+                elif not slot.daily and m == 0:          # lists first, so that references resolve; accounts close with the month
+                    frames = {**{e: f for e, f in full.items() if e != "finance_monthly"}, **frames}
                 what = c.plan.held_back(i, slot)
                 if what == "hold" or i in held:
                     for e, f in frames.items():
@@ -229,22 +232,12 @@ class Run:
                     self._send(
                         g, i, slot, s.received(k, i, g.kind) + c.plan.lateness(slot, g.kind), frames, twice=what == "double"
                     )
-            if not monthly:
-                label = s.months[m][2]
-                self.box.write(
-                    sender,
-                    g.profile,
-                    label,
-                    1,
-                    s.months[m][0],
-                    s.months[m][1],
-                    s.closing(m, i),
-                    self._monthly_frames(g, i, m),
-                    system,
-                )
-            for e, f in self._monthly_frames(g, i, m).items():
-                if e == "finance_monthly":
-                    self.truth.add(e, f)
+            if ends_daily:
+                a, b, label = s.months[m]
+                frames = {e: c.plan.before(i, e, f)[0] for e, f in full.items()}
+                self.box.write(sender, g.profile, label, 2 if begins_monthly else 1, a, b, s.closing(m, i), frames, system)
+            if "finance_monthly" in full:
+                self.truth.add("finance_monthly", full["finance_monthly"])
 
     def _send(self, g: Group, i: int, slot: Slot, received: dt.datetime, frames: dict[str, pl.DataFrame], twice: bool) -> None:
         """Writes one batch with the faults planted in it, and queues the files that will correct them."""
@@ -311,7 +304,9 @@ class Run:
         c, s = self.c, self.c.schedule
         self.box.flush()
         for e, f in self.reference.items():
-            self.truth.add(e, f)
+            for g in c.groups:
+                own = f.filter(pl.col("inst").is_in(g.insts.tolist()))
+                self.truth.add(e, self.box.dialect(g.profile).conform(e, own))
         year = int(year_of(s.months[-1][0]))
         for g in c.groups:
             if g.mix_out is not None:

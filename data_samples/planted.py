@@ -1111,8 +1111,13 @@ class Plan:
             touched = (inst == own) & (end >= a) & (end <= b) & (pay.total > 0) & ~cancelled
             touched &= self.c.schedule.slot(np.full(len(inst), again)) > self.c.schedule.slot(end)
             extra = np.where(touched, np.rint(pay.total * (self.q.Q14.factor - 1)).astype(np.int64), 0)
-            last = last | {"total_fee": cols["total_fee"], "cash_pay": cols["cash_pay"]}
-            cols = cols | {"total_fee": decimals(pay.total + extra, 14, 2), "cash_pay": decimals(pay.cash + extra, 12, 2)}
+            high = {
+                "total_fee": decimals(pay.total + extra, 14, 2),
+                "in_scope_amount": decimals(pay.scope + extra, 14, 2),
+                "cash_pay": decimals(pay.cash + extra, 12, 2),
+            }
+            last = last | {k: cols[k] for k in high}
+            cols = cols | high
             changed = np.where(touched, again, changed)
         return cols, last, changed, touched
 

@@ -206,7 +206,7 @@ class Files:
         born = np.flatnonzero(persons.born_in_period & (persons.birth + 20 >= a) & (persons.birth + 20 <= b))
         self._send(d, born, persons.birth[born] + 20, "I")
         died = np.flatnonzero((persons.death_reported >= a) & (persons.death_reported <= b) & (self.last_sent >= 0))
-        there = np.flatnonzero((self.last_sent >= 0) & (persons.death_reported > b))
+        there = np.flatnonzero((self.last_sent >= 0) & (self.last_sent < a) & (persons.death_reported > b))
         updated = there[rng.random(len(there)) < p.population.yearly_update_share / 12]
         on = rng.integers(a, b, len(updated), endpoint=True)
         on = np.maximum(on, self.last_sent[updated])

@@ -59,18 +59,18 @@ class Schedule:
         return [i for i, s in enumerate(self.slots) if s.month == m]
 
     def received(self, slot: int, sender: int, kind: str) -> dt.datetime:
-        """When a sender's batch of a slot arrives: the next days of the following month, or the next morning, or late."""
+        """When a sender's batch of a slot arrives: the morning after its last day, or late by days (monthly) or hours (daily)."""
         q, s = self.p.lateness, self.slots[slot]
         rng = stream(self.seed, 90, slot, sender)
         base = dt.datetime.combine((EPOCH + s.last + 1).astype(dt.date), dt.time())
-        if not s.daily and s.last + 1 == self.window:  # before the first daily file
-            return base + dt.timedelta(hours=int(rng.integers(*q.monthly_receipt_hours)), minutes=int(rng.integers(0, 60)))
-        if not s.daily:
-            ahead = int(rng.integers(q.monthly_receipt_days[0] - 1, q.monthly_receipt_days[1]))
+        late = rng.random() < q.late_share.get(kind, q.late_share.other)
+        if not s.daily and late and s.last + 1 != self.window:  # the last monthly file comes before the first daily one
+            ahead = int(rng.integers(*q.monthly_receipt_days))
             return base + dt.timedelta(
                 days=ahead, hours=int(rng.integers(*q.monthly_receipt_hours)), minutes=int(rng.integers(0, 60))
             )
-        late = rng.random() < q.daily_late_share.get(kind, q.daily_late_share.other)
+        if not s.daily:
+            return base + dt.timedelta(hours=int(rng.integers(*q.daily_receipt_hours)), minutes=int(rng.integers(0, 60)))
         extra = int(rng.integers(*q.daily_late_hours)) if late and s.last < self.last - 2 else 0
         return base + dt.timedelta(hours=int(rng.integers(*q.daily_receipt_hours)) + extra, minutes=int(rng.integers(0, 60)))
 
