@@ -152,9 +152,12 @@ class Figures:
 
     @cached_property
     def charges(self) -> pl.DataFrame:
-        """Charge lines with their fee class and the antibiotic level that the catalogue gave their item on the day."""
-        lines = self.truth.table("charge_line").with_columns(
-            month_of("occurred_at"), day=pl.col("occurred_at").cast(pl.Date),
+        """Charge lines with their fee class and the antibiotic level that the catalogue gave their item on the day.
+
+        Lines older than the first visit told of belong to stays that began before reporting did: to no month.
+        """
+        lines = self.truth.table("charge_line").with_columns(month_of("occurred_at")).filter(pl.col("month") >= self.months[0]).with_columns(
+            day=pl.col("occurred_at").cast(pl.Date),
             care=pl.when(pl.col("stay_id").is_not_null()).then(pl.lit("inpatient")).otherwise(pl.lit("outpatient")),
             fee_class=pl.col("chrgitm_type").replace_strict(FEE_CLASS, default="service"),
         )
@@ -282,7 +285,7 @@ class Figures:
             case "FUND-09":
                 return self._top_cases()
             case "EFFI-02":
-                return {u: Pair(v, v and self.open_beds(u)) for u, v in self.rolled("bed_discharges", level).items()}
+                return {u: Pair(v, self.open_beds(u)) for u, v in self.rolled("bed_discharges", level).items()}
             case "EFFI-11":
                 seconds, visits = self.rolled("emergency_seconds", level), self.rolled("emergency_visits", level)
                 return {u: Pair(seconds[u] / 60, n) for u, n in visits.items()}
@@ -418,8 +421,11 @@ class Figures:
             exam_lab_fee=pl.col("fee_lab") + pl.col("fee_imaging"))
 
     def items(self) -> dict[tuple, dict[str, Decimal | int]]:
-        """(month, level, institution, item class, item) to amount, quantity and lines of every drug and consumable."""
-        rows = self.charges.filter(pl.col("fee_class").is_in(["drug", "consumable"])).with_columns(
+        """(month, level, institution, item class, item) to amount, quantity and lines of every drug and consumable.
+
+        TCM slices are a class of their own (VS_ITEM_CLASS) and no drug here.
+        """
+        rows = self.charges.filter(pl.col("chrgitm_type").is_in(["08", "09", "11"])).with_columns(
             item_class=pl.col("fee_class"), item_code=pl.coalesce("nhsa_code", "item_nhsa", "local_item_code"))
         return self._both_levels(rows, ["item_class", "item_code"],
                                  [pl.col("amount").sum(), pl.col("quantity").sum(), pl.len().cast(pl.Int64).alias("lines")])
