@@ -221,7 +221,7 @@ def months(first: date, n: int) -> list[date]:
 def dbt(home: Path, duckdb: Path, *args: str, variables: dict[str, str] | None = None) -> str:
     """Run dbt over the home; returns its output, raises with it when dbt fails."""
     command = [str(Path(sys.executable).parent / "dbt"), *args, "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT),
-               "--target-path", str(home / "target"), "--log-path", str(home / "logs"), "--no-partial-parse"]
+               "--target-path", str(home.parent / "target"), "--log-path", str(home.parent / "logs")]
     if variables:
         command += ["--vars", json.dumps(variables)]
     run = subprocess.run(command, capture_output=True, text=True, check=False,
