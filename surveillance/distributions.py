@@ -14,24 +14,30 @@ def count_cdf(k: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.nda
 
     Negative binomial with size mean / (dispersion - 1); Poisson where the dispersion is 1. NaN parameters give NaN.
     """
-    k, mean, dispersion = np.broadcast_arrays(np.floor(k), mean, dispersion)
-    negbin = dispersion > 1
-    size = mean / np.where(negbin, dispersion - 1, 1.0)
-    inside = np.where(k < 0, 0.0, k)
-    cdf = np.where(negbin, special.betainc(size, inside + 1, 1 / dispersion), special.gammaincc(inside + 1, mean))
-    cdf = np.where(mean == 0, 1.0, cdf)
-    return np.where(k < 0, np.where(np.isnan(mean + dispersion), np.nan, 0.0), cdf)
+    k, mean, dispersion = np.broadcast_arrays(np.asarray(k, float), mean, dispersion)
+    return _by_model(np.floor(k) + 1, mean, dispersion, 0.0, special.betainc, special.gammaincc)
 
 
 def count_tail(y: np.ndarray, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:
     """P(X >= y), accurate far out in the tail where 1 - cdf would be rounded away."""
-    y, mean, dispersion = np.broadcast_arrays(np.asarray(y, dtype=float), mean, dispersion)
-    negbin = dispersion > 1
-    size = mean / np.where(negbin, dispersion - 1, 1.0)
-    above = np.where(y > 0, y, 1.0)
-    tail = np.where(negbin, special.betaincc(size, above, 1 / dispersion), special.gammainc(above, mean))
-    tail = np.where(mean == 0, 0.0, tail)
-    return np.where(y <= 0, np.where(np.isnan(mean + dispersion), np.nan, 1.0), tail)
+    y, mean, dispersion = np.broadcast_arrays(np.asarray(y, float), mean, dispersion)
+    return _by_model(y, mean, dispersion, 1.0, special.betaincc, special.gammainc)
+
+
+def _by_model(above, mean, dispersion, below, negbin_part, poisson_part):
+    """The incomplete beta or gamma function at ``above``, ``below`` where that is not positive, NaN where unknown.
+
+    Each function is called only where its arguments are finite and its model holds.
+    """
+    known = np.isfinite(above) & np.isfinite(mean) & np.isfinite(dispersion)
+    result = np.where(known, below, np.nan)
+    result[known & (above > 0) & (mean <= 0)] = 1 - below
+    inside = known & (above > 0) & (mean > 0)
+    negbin, poisson = inside & (dispersion > 1), inside & (dispersion <= 1)
+    excess = dispersion[negbin] - 1
+    result[negbin] = negbin_part(mean[negbin] / excess, above[negbin], 1 / dispersion[negbin])
+    result[poisson] = poisson_part(above[poisson], mean[poisson])
+    return result
 
 
 def count_quantile(p: float, mean: np.ndarray, dispersion: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from the papers (marked "as implemented" below), so that results can be compared
 """
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -175,7 +176,7 @@ def _layouts(length, points, dates, per_year, years, half, periods, past):
     days = None if dates is None else as_days(dates, length)
     references = reference_rows(points, days, length, per_year, years)
     found: dict[bytes, tuple[Layout, list[int]]] = {}
-    for position, (now, rows) in enumerate(zip(points, references)):
+    for position, (now, rows) in enumerate(zip(points, references, strict=True)):
         if rows.min() - half < 0:
             continue
         layout = _layout(rows - now, half, periods, past)
@@ -202,7 +203,7 @@ def _layout(references: np.ndarray, half: int, periods: int, past: int) -> Layou
     same_season = periods - 1
     first = references[-1] - half
     group = np.full(-first, -1)
-    for later, earlier in zip(references[:-1], references[1:]):
+    for later, earlier in itertools.pairwise(references):
         group[earlier - half - first : earlier + half + 1 - first] = same_season
         if periods > 1:
             # the gap between two windows is cut into equal blocks, the remainder spread over the first ones

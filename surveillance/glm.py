@@ -17,6 +17,7 @@ MAX_STEPS = 25
 TOLERANCE = 1e-8
 LARGEST_PREDICTOR = 300.0
 SMALLEST_MEAN = np.finfo(float).eps  # part of the rule: the mean of an empty season is held above this
+SMALLEST_PREDICTOR = np.log(SMALLEST_MEAN)
 
 
 @dataclass(frozen=True)
@@ -162,10 +163,11 @@ def fit_design(
     y, omega = counts, weights
     width = design.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    alpha = np.zeros(len(y)) if shape is None else shape
+    alpha = None if shape is None else shape[:, None]
     mu = y + 0.1 if start is None else start
+    eta = np.log(mu)
     log_y = np.log(np.where(y > 0, y, 1.0))
-    deviance = _negbin_deviance(y, omega, log_y, mu, alpha)
+    deviance = _design_deviance(y, omega, log_y, eta, mu, alpha)
     out = DesignFit(
         np.zeros((len(y), width)), np.empty_like(mu), np.empty_like(mu), np.empty((len(y), width, width)),
         np.zeros(len(y), dtype=bool),
@@ -174,21 +176,19 @@ def fit_design(
     prior = np.zeros(width) if ridge is None else ridge
     beta = None
     for step in range(MAX_STEPS):
-        used = omega * mu / (1 + alpha[:, None] * mu)
+        used = omega * mu if alpha is None else omega * mu / (1 + alpha * mu)
         information = (used @ products).reshape(-1, width, width) + np.diag(prior)
-        if beta is None:
-            pull = (used * (np.log(mu) + y / mu - 1)) @ design
-        else:
-            pull = (used * (y / mu - 1)) @ design - prior * beta
+        response = y / mu - 1 if beta is not None else eta + y / mu - 1
+        pull = (used * response) @ design - (0.0 if beta is None else prior * beta)
         move = _move(information, pull)
         old, beta = beta, move if beta is None else beta + move
-        mu, new = _means(beta, design, y, omega, log_y, alpha)
+        eta, mu, new = _means(beta, design, y, omega, log_y, alpha)
         for _ in range(MAX_STEPS):
             wild = ~np.isfinite(new)
             if old is None or not wild.any():
                 break
             beta = np.where(wild[:, None], (beta + old) / 2, beta)
-            mu, new = _means(beta, design, y, omega, log_y, alpha)
+            eta, mu, new = _means(beta, design, y, omega, log_y, alpha)
         done = np.abs(new - deviance) < TOLERANCE * (np.abs(new) + 0.1)
         deviance = new
         store = np.ones(len(active), dtype=bool) if step == MAX_STEPS - 1 else done
@@ -199,8 +199,9 @@ def fit_design(
             keep = ~store
             if not keep.any():
                 break
-            active, y, omega, log_y, alpha = active[keep], y[keep], omega[keep], log_y[keep], alpha[keep]
-            mu, beta, deviance = mu[keep], beta[keep], deviance[keep]
+            active, y, omega, log_y = active[keep], y[keep], omega[keep], log_y[keep]
+            eta, mu, beta, deviance = eta[keep], mu[keep], beta[keep], deviance[keep]
+            alpha = None if alpha is None else alpha[keep]
     return out
 
 
@@ -281,17 +282,19 @@ def _inverse(information):
 
 def _means(beta, design, y, omega, log_y, alpha):
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow is seen in the deviance and halved away
-        mu = np.clip(np.exp(np.minimum(beta @ design.T, LARGEST_PREDICTOR)), SMALLEST_MEAN, None)
-        return mu, _negbin_deviance(y, omega, log_y, mu, alpha)
+        eta = np.clip(beta @ design.T, SMALLEST_PREDICTOR, LARGEST_PREDICTOR)
+        mu = np.exp(eta)
+        return eta, mu, _design_deviance(y, omega, log_y, eta, mu, alpha)
 
 
-def _negbin_deviance(y, omega, log_y, mu, alpha):
-    """Deviance per problem; alpha = 0 is Poisson."""
-    shape = alpha[:, None]
-    curved = np.where(shape > 0, shape, 1.0)
-    shrink = np.where(shape > 0, np.log1p(curved * mu) - np.log1p(curved * y), 0.0)
-    gap = np.where(shape > 0, (y + 1 / curved) * shrink, mu - y)
-    return 2 * np.einsum("ij,ij->i", omega, y * (log_y - np.log(mu)) + gap)
+def _design_deviance(y, omega, log_y, eta, mu, alpha):
+    """Deviance per problem; alpha (P, 1) is the negative-binomial shape, None or 0 for Poisson."""
+    if alpha is None:
+        return _deviance(y, omega, log_y, eta, mu)
+    curved = np.where(alpha > 0, alpha, 1.0)
+    shrink = np.log1p(curved * mu) - np.log1p(curved * y)
+    gap = np.where(alpha > 0, (y + 1 / curved) * shrink, mu - y)
+    return 2 * np.einsum("ij,ij->i", omega, y * (log_y - eta) + gap)
 
 
 def _deviance(y, omega, log_y, eta, mu):

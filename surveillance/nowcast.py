@@ -74,7 +74,7 @@ def nowcast(
         else _bayes(block[:, :, s], level, window, level_days, level_shape, samples, rng)
         for s in range(block.shape[2])
     ]
-    columns = [np.stack(values, axis=1) for values in zip(*parts)]
+    columns = [np.stack(values, axis=1) for values in zip(*parts, strict=True)]
     return Nowcast(*(column[:, 0] if n.ndim == 2 else column for column in columns))
 
 

@@ -259,8 +259,9 @@ def _fill(out, at, series, past, design, judged):
         return
     counts, weights, observed = counts[enough], weights[enough], observed[enough]
     # One impossible week must not become the baseline: no past count weighs more than a few times the usual worst.
-    worst = np.nanpercentile(past[enough], 98, axis=1)
-    counts = np.minimum(counts, (WORST_FACTOR * worst + 10)[:, None])
+    rank = np.floor(0.98 * (observed - 1)).astype(int)  # missing counts sort last
+    worst = np.take_along_axis(np.sort(past[enough], axis=1), rank[:, None], axis=1)
+    counts = np.minimum(counts, WORST_FACTOR * worst + 10)
     freedom = observed - design.shape[1]
     fit = fit_design(counts, weights, design, ridge=ridge)
     phi = _pearson(counts, weights, fit.mean, freedom)

@@ -165,7 +165,7 @@ def simulate_county(size: int, rng: np.random.Generator) -> County:
     place = np.repeat(np.arange(places), len(STREAMS))
     stream = np.tile(np.arange(len(STREAMS)), places)
     counts = np.column_stack([
-        draw_counts(level[p] * STREAMS[s][0] * season, STREAMS[s][1], rng) for p, s in zip(place, stream)
+        draw_counts(level[p] * STREAMS[s][0] * season, STREAMS[s][1], rng) for p, s in zip(place, stream, strict=True)
     ])
     if not size:
         return County(counts, place, stream, neighbours, None, None, 0)

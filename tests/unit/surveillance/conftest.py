@@ -7,8 +7,12 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
-import pytest
+# Many small matrix products: threads of the linear algebra library only wait for each other. Must precede numpy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 SMALL = Path(__file__).parent / "golden"
 FULL = Path(os.environ.get("XIANJIAN_GOLDEN") or Path(__file__).parents[3].parent / "shared/golden/early-warning")

@@ -9,8 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surveillance import (
-    State, bayes, cdc, cusum, ears, ewma, farrington, farrington_flexible, fixed_threshold, glr, moving_percentile,
-    never_seen, pooled, pooled_streams, rki,
+    State,
+    bayes,
+    cdc,
+    cusum,
+    ears,
+    ewma,
+    farrington,
+    farrington_flexible,
+    fixed_threshold,
+    glr,
+    moving_percentile,
+    never_seen,
+    pooled,
+    pooled_streams,
+    rki,
 )
 from surveillance.farrington import reference_rows
 

@@ -1,12 +1,13 @@
 """A small, seeded part of the scoreboard: the large one is ``python -m surveillance.scoreboard``."""
 from __future__ import annotations
 
-import time
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from surveillance import farrington_flexible
 from surveillance.distributions import count_cdf, count_quantile, count_tail
 from surveillance.scoreboard import at_rate, county_scoreboard, detectors, evaluate, judged_weeks, scoreboard, wilson
 from surveillance.simulate import CURRENT, scenarios, simulate
@@ -14,7 +15,7 @@ from surveillance.simulate import CURRENT, scenarios, simulate
 
 @pytest.fixture(scope="module")
 def truth():
-    return simulate(replicates=6, seed=99)
+    return simulate(replicates=4, seed=99)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_the_house_detector_beats_farrington_flexible(board):
 
 
 def test_streams_and_neighbours_together_miss_fewer():
-    rates = county_scoreboard(counties=6, seed=2, budget=0.1)
+    rates = county_scoreboard(counties=3, seed=2, budget=0.1)
     assert rates["missed_joint"] <= rates["missed_alone"]
 
 
@@ -49,7 +50,7 @@ def test_scenarios_are_the_published_ones():
 
 
 def test_simulated_moments_and_seed(truth):
-    again = simulate(replicates=6, seed=99)
+    again = simulate(replicates=4, seed=99)
     np.testing.assert_array_equal(truth.counts, again.counts)
     large = simulate(replicates=30, seed=3, only=(19,))
     early = large.counts[:300]
@@ -80,17 +81,27 @@ def test_quantiles_and_tails_fit_together():
     assert np.isnan(count_quantile(0.9, np.array([np.nan, np.inf, 1.0]), np.array([1.0, 1.0, np.nan]))).all()
 
 
+SPEED = """
+import time
+import numpy as np
+from surveillance.farrington import farrington_flexible
+rng = np.random.default_rng(1)
+mean = np.exp(rng.uniform(-2, 5, 200))
+counts = rng.negative_binomial(np.tile(mean / 0.5, (364, 1)), 1 / 1.5)
+begin = time.process_time()
+farrington_flexible(
+    counts, no_periods=10, past_weeks_not_included=26, p_threshold_trend=1, alpha=0.01, threshold_method="nbPlugin",
+    timepoints=np.arange(312, 364),
+)
+print(time.process_time() - begin)
+"""
+
+
 def test_farrington_flexible_is_fast():
-    """A fifth of the promise, 1,000 series x 52 weeks in 5 CPU seconds."""
-    rng = np.random.default_rng(1)
-    mean = np.exp(rng.uniform(-2, 5, 200))
-    counts = rng.negative_binomial(np.tile(mean / 0.5, (364, 1)), 1 / 1.5)
-    begin = time.process_time()
-    farrington_flexible(
-        counts, no_periods=10, past_weeks_not_included=26, p_threshold_trend=1, alpha=0.01, threshold_method="nbPlugin",
-        timepoints=np.arange(312, 364),
-    )
-    assert time.process_time() - begin < 2
+    """Twice a fifth of the promise, 1,000 series x 52 weeks in 5 CPU seconds on one core: room for a busy machine."""
+    single = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", SPEED], capture_output=True, text=True, check=True, env=single)
+    assert float(done.stdout) < 2
 
 
 def test_only_current_weeks_are_judged():
