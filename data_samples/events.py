@@ -7,7 +7,7 @@ institutions send about them (`records.py`), and events that are planted (`plant
 import numpy as np
 import polars as pl
 
-from data_samples.arrays import SECONDS_A_DAY, Columns, pick, spread, to_date
+from data_samples.arrays import SECONDS_A_DAY, Columns, pick, spread
 from data_samples.calendar import Calendar
 from data_samples.parameters import Node
 from data_samples.population import ALIVE, Persons
@@ -42,7 +42,6 @@ class Illnesses:
                 else:
                     o = d.other_outpatient
                     rows.append((code, sub, name, each, d.other_class, 0, o.fee, 0, profile, o.antibiotic, "OTHER"))
-        self.listed = len(rows)
         known = {r[0] for r in rows}
         for disease in p.notifiable.diseases:  # sent only for notified cases
             if disease[2] not in known:
@@ -302,8 +301,3 @@ def mean_busy(p: Node, cal: Calendar, days: np.ndarray, village: bool) -> tuple[
     """The mean of the day factors over a year, so that yearly totals come out as declared."""
     stays = cal.at(cal.admission, days) * np.where(cal.at(cal.holiday, days), p.calendar.holiday.county, 1.0)
     return float(cal.visits(days, village).mean()), float(stays.mean())
-
-
-def day_month(days: np.ndarray) -> np.ndarray:
-    """Months since 1970-01 of day numbers."""
-    return to_date(days).astype("datetime64[M]").astype(int)

@@ -219,7 +219,7 @@ class Run:
                 frames = due.get((i, k), {})
                 if not slot.daily and not ends_daily:
                     frames = {**full, **frames}
-                elif not slot.daily and m == 0:          # lists first, so that references resolve; accounts close with the month
+                elif not slot.daily and m == 0:  # lists first, so that references resolve; accounts close with the month
                     frames = {**{e: f for e, f in full.items() if e != "finance_monthly"}, **frames}
                 what = c.plan.held_back(i, slot)
                 if what == "hold" or i in held:

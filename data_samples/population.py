@@ -7,7 +7,7 @@ Put elsewhere: the events (`events.py`), and the resident and population extract
 import numpy as np
 import polars as pl
 
-from data_samples.arrays import SECONDS_A_DAY, apportion, day, numbered, stream, to_date
+from data_samples.arrays import apportion, numbered, stream, to_date
 from data_samples.parameters import Node
 
 ALIVE = np.int32(2**30)  # the death day of a person who does not die within the period
@@ -181,12 +181,3 @@ class Persons:
 def nullable_given(given: pl.Series, index: np.ndarray, absent: np.ndarray) -> pl.Series:
     """The second syllable of a given name, empty where it is absent."""
     return pl.select(pl.when(pl.Series(absent)).then(pl.lit("")).otherwise(given.gather(index))).to_series()
-
-
-def seconds(days: np.ndarray, hours: np.ndarray) -> np.ndarray:
-    """Days and hours as whole seconds since 1970-01-01, on the minute."""
-    return days.astype(np.int64) * SECONDS_A_DAY + (hours * 60).astype(np.int64) * 60
-
-
-def first_day_of_year(year: int) -> int:
-    return day(f"{year}-01-01")

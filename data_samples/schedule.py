@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_samples.arrays import EPOCH, day, stream, to_date
+from data_samples.arrays import EPOCH, stream, to_date
 from data_samples.institutions import month_days
 from data_samples.parameters import Node
 
@@ -84,7 +84,3 @@ class Schedule:
 
 def date_of(days: int) -> dt.date:
     return (EPOCH + int(days)).astype(dt.date)
-
-
-def day_of(date: dt.date) -> int:
-    return day(date)

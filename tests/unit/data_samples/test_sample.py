@@ -1,6 +1,5 @@
 """The committed sample is what the generator makes today, byte for byte, and its hand-worked totals hold."""
 
-
 from decimal import Decimal
 
 import polars as pl
