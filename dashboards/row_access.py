@@ -16,7 +16,13 @@ from pathlib import Path
 
 import yaml
 from flask import g
+from superset.common.chart_data import ChartDataResultFormat
+from superset.errors import ErrorLevel, SupersetError, SupersetErrorType
+from superset.exceptions import SupersetSecurityException
 from superset.security import SupersetSecurityManager
+
+from dashboards.identity import asset_id
+from dashboards.records import LOCALES, load
 
 _CODE = re.compile(r"[0-9A-Z]{6,22}")
 _Rule = namedtuple("_Rule", "id group_key clause")
@@ -51,8 +57,15 @@ def exempt_roles() -> frozenset[str]:
     return frozenset(roles["rows"]["exempt"])
 
 
+@lru_cache(maxsize=1)
+def record_level_ids() -> frozenset[str]:
+    """The ids of the datasets whose rows are cases."""
+    return frozenset(asset_id("dataset", dataset.name, locale)
+                     for dataset in load().datasets.values() if dataset.record_level for locale in LOCALES)
+
+
 class CountySecurityManager(SupersetSecurityManager):
-    """Superset's own, but a missing rule means no rows instead of all rows."""
+    """Superset's own, but a missing rule means no rows instead of all rows, and cases are not taken away as files."""
 
     def get_rls_filters(self, table):
         rules = super().get_rls_filters(table)
@@ -60,6 +73,15 @@ class CountySecurityManager(SupersetSecurityManager):
             return rules
         names = {role.name for role in self.get_user_roles(g.user)}
         return rules if names & exempt_roles() else [DENY]
+
+    def raise_for_access(self, *args, **kwargs):
+        super().raise_for_access(*args, **kwargs)
+        context = kwargs.get("query_context")
+        if (context is not None and context.result_format in ChartDataResultFormat.table_like()
+                and str(getattr(context.datasource, "uuid", "")) in record_level_ids()):
+            raise SupersetSecurityException(SupersetError(
+                error_type=SupersetErrorType.MISSING_OWNERSHIP_ERROR, level=ErrorLevel.ERROR,
+                message="病例级数据不能在此导出，需另行审批。 Cases cannot be exported here; ask for approval."))
 
     def get_rls_cache_key(self, datasource):
         """Two users share a role and a rule text but not an institution: their results must not share a key."""

@@ -23,8 +23,8 @@ class Client:
         self.token = answer["access_token"]
         self.csrf = self.call("GET", "/api/v1/security/csrf_token/")[1]["result"]
 
-    def call(self, method: str, path: str, body: dict | None = None) -> tuple[int, Any]:
-        """Status and decoded answer; an HTTP error is an answer, not an exception."""
+    def call(self, method: str, path: str, body: dict | None = None, raw: bool = False) -> tuple[int, Any]:
+        """Status and decoded answer (its bytes with `raw`); an HTTP error is an answer, not an exception."""
         headers = {"Content-Type": "application/json"}
         if self.token:
             headers |= {"Authorization": f"Bearer {self.token}", "X-CSRFToken": self.csrf, "Referer": self.base}
@@ -32,7 +32,8 @@ class Client:
                           data=None if body is None else json.dumps(body).encode())
         try:
             with self.opener.open(request, timeout=120) as reply:
-                return reply.status, json.loads(reply.read() or "null")
+                content = reply.read()
+                return reply.status, content if raw else json.loads(content or "null")
         except HTTPError as error:
             text = error.read().decode("utf-8", "replace")
             try:
