@@ -45,6 +45,11 @@ def current(folder: Path) -> Build | None:
     return build if build.path.exists() else None
 
 
+def generation(folder: Path, number: int) -> Path:
+    """The file of a generation, counted from 1."""
+    return folder / f"w{number:04d}.duckdb"
+
+
 def begin(folder: Path, code: str, as_of: str | None, *, full: bool) -> tuple[Build, bool]:
     """The generation to write, and whether it starts empty.
 
@@ -54,11 +59,11 @@ def begin(folder: Path, code: str, as_of: str | None, *, full: bool) -> tuple[Bu
     in_use = current(folder)
     if in_use and not full and (in_use.code, in_use.as_of) == (code, as_of):
         return in_use, False
-    generation = 1 + (int(in_use.path.stem[1:]) if in_use else 0)
+    number = 1 + (int(in_use.path.stem[1:]) if in_use else 0)
     for leftover in folder.glob("w*.duckdb*"):
-        if int(leftover.name[1:5]) >= generation:
+        if int(leftover.name[1:5]) >= number:
             leftover.unlink()
-    return Build(folder / f"w{generation:04d}.duckdb", code, as_of), True
+    return Build(generation(folder, number), code, as_of), True
 
 
 def commit(folder: Path, build: Build) -> None:

@@ -17,7 +17,6 @@ from dagster_dbt import (
 )
 from dagster_dbt.errors import DagsterDbtCliRuntimeError
 
-from ingestion import ledger
 from orchestration import build as builds
 from orchestration.assets.ingestion import LEDGER, QUARANTINE, staged_key
 from orchestration.settings import REPOSITORY, exported
@@ -55,9 +54,13 @@ def parse(site: Site) -> Path:
     manifest = target / "manifest.json"
     if not manifest.exists() or not stamp.exists() or stamp.read_text() != code:
         target.mkdir(parents=True, exist_ok=True)
-        DbtCliResource(project_dir=str(PROJECT_DIR), dbt_executable=str(dbt_executable())).cli(
-            ["parse", "--quiet"], target_path=target
-        ).wait()
+        # under the build file's own name: dbt parses everything again when its profile differs from the last time
+        in_use = builds.current(site.settings.paths.build)
+        path = in_use.path if in_use else builds.generation(site.settings.paths.build, 1)
+        with exported(XIANJIAN_DUCKDB=str(path)):
+            DbtCliResource(project_dir=str(PROJECT_DIR), dbt_executable=str(dbt_executable())).cli(
+                ["parse", "--quiet"], target_path=target
+            ).wait()
         stamp.write_text(code)
     return manifest
 
@@ -83,11 +86,10 @@ def warehouse_assets(site: Site) -> dg.AssetsDefinition:
         site.progress.stage("星型模型与集市 | star schema and marts", total)
         as_of = site.as_of.isoformat(sep=" ") if site.as_of else None
         build, empty = builds.begin(settings.paths.build, builds.code_digest(), as_of, full=site.full_build)
-        variables = {"load_id": ledger.last_load(settings.paths.home)} | ({"as_of": as_of} if as_of else {})
+        variables = ["--vars", json.dumps({"as_of": as_of})] if as_of else []
         dbt = DbtCliResource(project_dir=project, dbt_executable=str(dbt_executable()))
         with site.stage("dbt build") as size, exported(XIANJIAN_DUCKDB=str(build.path)), site.library_output("dbt"):
-            run = dbt.cli(["build", "--exclude", "resource_type:unit_test", "--vars", json.dumps(variables)],
-                          context=context)
+            run = dbt.cli(["build", "--exclude", "resource_type:unit_test", *variables], context=context)
             try:
                 for event in run.stream():
                     site.progress.item(_label(event))
