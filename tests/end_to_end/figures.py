@@ -3,15 +3,16 @@
 Put here: what a figure of COST, FUND and EFFI is, in plain Polars sums and Python fractions, written from the
 specification and never from the SQL it is compared with. Put elsewhere: the comparison (`test_figures.py`).
 
-A `Truth` is the folder `truth/` that the generator writes beside a landing zone: per extract the last true version
-of every row, in the contract's columns. What was never handed over or never corrected is taken out of the truth
-by record id, as `ground_truth.csv` tells it (see `Truth.load`); the pipeline's own quarantine is never asked.
+A `Truth` is the folder `truth/` that the generator writes beside a landing zone: per extract the last true version of
+every row that was handed over, in the contract's columns. Nothing is subtracted from it: faults in money (GT-Q06, GT-Q09,
+GT-Q14) are corrected by a second file, the out-of-county file that never came (GT-Q04) is not in the truth either, and what
+nobody corrects (GT-Q03 admission route, GT-Q05 sex, GT-Q07 second health files) enters no figure here. The pipeline's own
+quarantine is never asked: a row that it sets aside without a planted reason shows as a difference.
 
 Money is summed as decimals; a ratio is a `Fraction` of two exact sums and becomes a float at the very last.
 """
 
 import calendar
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -83,21 +84,12 @@ def month_of(column: str) -> pl.Expr:
 
 @dataclass(frozen=True)
 class Truth:
-    """The generator's tables and its list of planted rows."""
+    """The generator's own tables of one county: its folder `truth/`."""
 
     folder: Path
-    planted: list[dict[str, str]]
-
-    @classmethod
-    def load(cls, folder: Path) -> "Truth":
-        with (folder / "ground_truth.csv").open(encoding="utf-8", newline="") as f:
-            return cls(folder, list(csv.DictReader(f)))
 
     def table(self, extract: str) -> pl.DataFrame:
         return pl.read_parquet(self.folder / "tables" / f"{extract}.parquet")
-
-    def ids(self, gt_id: str) -> set[str]:
-        return {i for row in self.planted if row["gt_id"] == gt_id for i in row["record_ids"].split(";") if i}
 
 
 class Figures:
@@ -128,7 +120,7 @@ class Figures:
     @cached_property
     def discharges(self) -> pl.DataFrame:
         """One row per front page, in the month of discharge, with what the department and the disease group are."""
-        departments = self.truth.table("department").select(INST, pl.col("dept_code").alias("discharge_dept"), "std_dept_code", "dept_name")
+        departments = self.truth.table("department").select(INST, pl.col("dept_code").alias("discharge_dept"), "std_dept_code")
         return (
             self.truth.table("case_front_page")
             .with_columns(month_of("discharged_at"), disease_code=pl.col("main_diag_code").str.slice(0, 3), fee=pl.col("total_fee"),

@@ -4,7 +4,6 @@ Put here: the comparison of the published marts with `figures.py`, and figures w
 Put elsewhere: what a figure is (`figures.py`), and whether planted faults are found (`test_faults.py`).
 
 Both the committed sample and the small county of 24 months are compared: three months have no last year.
-Faults in money are corrected by a second file, so nothing is taken out of the truth (`data_samples/README.md`).
 
 Sums are compared exactly, ratios and quantiles to one part in a thousand million. A unit without any row of an
 indicator must be published without a value: a missing report is not a zero.
@@ -51,7 +50,7 @@ NEEDS_LAST_YEAR = {"COST-09", "COST-10", "COST-11", "FUND-07"}
 def county(request) -> tuple[str, Site, Figures]:
     """The committed sample, and the 24 months of the small county for the comparisons with last year."""
     site = request.getfixturevalue(f"{request.param}_site")
-    return request.param, site, Figures(Truth.load(site.home / "truth"))
+    return request.param, site, Figures(Truth(site.home / "truth"))
 
 
 @pytest.fixture(scope="module")
@@ -355,6 +354,33 @@ def test_drugs_and_consumables(marts, figures):
         wrong += [f"not published: {key} {amount}" for amount, key in items if key not in found and amount > least]
     assert not wrong, f"{len(wrong)} differences\n" + "\n".join(sorted(wrong)[:20])
     assert found
+
+
+def test_case_lines(marts):
+    """The lines listed of a case add up to its fee, and a case says whether its lines are listed."""
+    cases = {r["case_key"]: r for r in marts("mart_cost_case")}
+    lines = defaultdict(Decimal)
+    for r in marts("mart_cost_case_line"):
+        lines[r["case_key"]] += r["amount"]
+    assert {k for k, r in cases.items() if r["has_lines"]} == set(lines)
+    assert {k: cases[k]["total_fee"] for k in lines} == lines
+
+
+def test_alerts(marts, computed):
+    """Average fees 15 % over the month before, growth over 10 %, consumables over 20 yuan: each with its value, none left out."""
+    expected = set()
+    for indicator_id, alert, limit in (("COST-01", "average_fee_jump", 15), ("COST-03", "average_fee_jump", 15),
+                                       ("COST-09", "over_target", 10), ("COST-07", "over_target", 20)):
+        units = computed(indicator_id)
+        for unit, (_, value, ranked) in units.items():
+            if alert == "average_fee_jump":
+                _, before, before_ranked = units.get(unit._replace(month=month_before(unit.month)), (None, None, False))
+                value = relative(value, before) if value is not None and before is not None and ranked and before_ranked else None
+            if value is not None and ranked and value > limit and unit.level != "township":
+                expected.add((unit.month, unit.level, unit.code, alert, round(value, 6)))
+    found = {(r["month"], r["level"], r["institution_code"], r["alert_id"], round(r["value"], 6))
+             for r in marts("mart_cost_alert_month", "alert_id in ('average_fee_jump', 'over_target')")}
+    assert found == expected
 
 
 # --- worked out by hand from the rows of the sample -----------------------------------------------------------------------
