@@ -5,14 +5,16 @@ specification and never from the SQL it is compared with. Put elsewhere: the com
 
 A `Truth` is the folder `truth/` that the generator writes beside a landing zone: per extract the last true version of
 every row that was handed over, in the contract's columns. Nothing is subtracted from it: faults in money (GT-Q06, GT-Q09,
-GT-Q14) are corrected by a second file, the out-of-county file that never came (GT-Q04) is not in the truth either, and what
-nobody corrects (GT-Q03 admission route, GT-Q05 sex, GT-Q07 second health files) enters no figure here. The pipeline's own
-quarantine is never asked: a row that it sets aside without a planted reason shows as a difference.
+GT-Q14) are corrected by a second file, the out-of-county file that never came (GT-Q04) is not in the truth either, and of
+what nobody corrects GT-Q03 (admission route), GT-Q05 (sex) and GT-Q07 (second health files) enter no figure here. Only GT-Q11
+does: the items that `ground_truth.csv` names by institution and item code were sent as vitamins, so they count as no antibiotic.
+The pipeline's own quarantine is never asked: a row that it sets aside without a planted reason shows as a difference.
 
 Money is summed as decimals; a ratio is a `Fraction` of two exact sums and becomes a float at the very last.
 """
 
 import calendar
+import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -91,6 +93,12 @@ class Truth:
     def table(self, extract: str) -> pl.DataFrame:
         return pl.read_parquet(self.folder / "tables" / f"{extract}.parquet")
 
+    def sent_as_vitamins(self) -> pl.DataFrame:
+        """Institution and local code of the antibiotics whose catalogue entry is planted wrong (GT-Q11)."""
+        with (self.folder / "ground_truth.csv").open(encoding="utf-8", newline="") as f:
+            pairs = [(r["institution_code"], item) for r in csv.DictReader(f) if r["gt_id"] == "GT-Q11" for item in r["record_ids"].split(";")]
+        return pl.DataFrame(pairs, schema={INST: pl.String, "local_item_code": pl.String}, orient="row")
+
 
 class Figures:
     """Every figure of D02 of one `Truth`, each computed once."""
@@ -156,10 +164,12 @@ class Figures:
         items = self.truth.table("catalog_mapping").select(
             INST, "local_item_code", "antibiotic_level", item_nhsa="nhsa_code", day=pl.col("valid_from"), until=pl.col("valid_to"),
         )
+        vitamins = self.truth.sent_as_vitamins().with_columns(vitamin=True)
         return (
             lines.sort("day").join_asof(items.sort("day"), on="day", by=[INST, "local_item_code"], strategy="backward",
                                         check_sortedness=False)
-            .with_columns(antibiotic=(pl.col("antibiotic_level").is_in(["1", "2", "3"])
+            .join(vitamins, on=[INST, "local_item_code"], how="left")
+            .with_columns(antibiotic=(pl.col("antibiotic_level").is_in(["1", "2", "3"]) & pl.col("vitamin").is_null()
                                       & (pl.col("until").is_null() | (pl.col("day") <= pl.col("until")))).fill_null(False))
         )
 

@@ -78,7 +78,7 @@ CONTROLS: dict[str, list[list[tuple[str, str]]]] = {
     "GT-Q11": [[(CHECK, "item_consensus"), (CHECK, "item_mapping")]],
     "GT-Q12": [[(CHECK, "death_lag")]],
     "GT-Q13": [[(CHECK, "occupancy")]],
-    "GT-Q14": [[(RESTATED, "COST-12")], [(FINDING, "settlement.scope")]],
+    "GT-Q14": [[(RESTATED, "COST-12")]],
 }
 # A fault that the 17 extracts cannot carry.
 WAITS_FOR_EXTRACT = {"GT-Q08"}
@@ -140,16 +140,15 @@ def test_the_late_front_pages_are_one_hospitals(planted, ask):
 
 
 def test_findings_name_file_and_line(county_site, planted):
-    """GT-Q09, GT-Q14: the rows set aside are named with file, line and column."""
-    hospital, private = (next(f.institutions[0] for f in planted if f.gt_id == g) for g in ("GT-Q09", "GT-Q14"))
+    """GT-Q09: the rows set aside are named with file, line and what was expected, and only of the sender that sent them."""
+    hospital = next(f.institutions[0] for f in planted if f.gt_id == "GT-Q09")
     with duckdb.connect() as con:
         found = con.execute(
-            f"""select institution_code, rule_id, "column", count(*), count(file_name), count(line_no), count(expected_zh), count(expected_en)
+            f"""select institution_code, count(*), count(file_name), count(line_no), count(expected_zh), count(expected_en)
                 from read_parquet('{county_site.home}/loads/L*/findings.parquet')
-                where rule_id in ('case_front_page.los_days.type', 'settlement.scope') group by all""").fetchall()
-    for *_, rows, files, lines, zh, en in found:
-        assert files == lines == zh == en == rows
-    assert {(i, r) for i, r, *_ in found} == {(hospital, "case_front_page.los_days.type"), (private, "settlement.scope")}
+                where rule_id = 'case_front_page.los_days.type' group by 1""").fetchall()
+    [(institution, *counts)] = found
+    assert institution == hospital and len(set(counts)) == 1
 
 
 def test_innocents_are_not_set_aside(county_site, planted):
