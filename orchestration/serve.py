@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
 
+from dashboards.serve import bootstrap_command, environment, server_command
 from orchestration.pipeline import prepare_home
 from orchestration.settings import REPOSITORY, Settings
 
-SUPERSET_BIN = REPOSITORY / ".venv-superset" / "bin"
+SUPERSET_VENV = REPOSITORY / ".venv-superset"
 
 
 class Login(NamedTuple):
@@ -42,19 +43,11 @@ def secret(folder: Path, name: str) -> str:
 
 def superset_environment(settings: Settings) -> dict[str, str]:
     """What Superset's processes are started with."""
-    folder = settings.paths.superset / "secrets"
-    environment = settings.environment() | {
-        "FLASK_APP": "superset",
-        "SUPERSET_CONFIG_PATH": str(REPOSITORY / "dashboards" / "superset_config.py"),
-        "SUPERSET_HOME": str(settings.paths.superset),
-        "SUPERSET_SECRET_KEY": secret(folder, "secret_key"),
-        "XIANJIAN_ADMIN_PASSWORD": secret(folder, "admin_password"),
-        "XIANJIAN_SERVE_DB": str(settings.paths.published),
-        "PATH": f"{SUPERSET_BIN}{os.pathsep}{os.environ['PATH']}",
-    }
+    folder, given = settings.paths.superset / "secrets", settings.environment()
+    given["XIANJIAN_ADMIN_PASSWORD"] = secret(folder, "admin_password")
     if settings.dashboard.metadata_uri:
-        environment["XIANJIAN_SUPERSET_DB_URI"] = settings.dashboard.metadata_uri.get_secret_value()
-    return environment
+        given["XIANJIAN_SUPERSET_DB_URI"] = settings.dashboard.metadata_uri.get_secret_value()
+    return environment(settings.paths.published, settings.paths.superset, secret(folder, "secret_key"), given)
 
 
 def login(settings: Settings) -> Login:
@@ -65,7 +58,7 @@ def login(settings: Settings) -> Login:
 def bootstrap_dashboards(settings: Settings) -> None:
     """Bring Superset's metadata to what `dashboards/` declares. Raises ServeFailed with the end of its output."""
     done = subprocess.run(
-        [SUPERSET_BIN / "python", REPOSITORY / "dashboards" / "bootstrap.py"],
+        bootstrap_command(SUPERSET_VENV),
         env=superset_environment(settings), cwd=REPOSITORY, capture_output=True, text=True,
     )
     if done.returncode:
@@ -85,10 +78,8 @@ class Servers:
         prepare_home(settings)
         board = settings.dashboard
         try:
-            self._start("superset", [
-                str(SUPERSET_BIN / "gunicorn"), "--preload", "-w", str(board.workers), "-k", "gthread", "--threads", "4",
-                "--timeout", "120", "-b", f"{board.host}:{board.port}", "superset.app:create_app()",
-            ], superset_environment(settings))
+            self._start("superset", server_command(SUPERSET_VENV, board.port, board.host, board.workers),
+                        superset_environment(settings))
             if self._with_dagster:
                 ui = settings.dagster
                 self._start("dagster", [
