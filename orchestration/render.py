@@ -3,9 +3,8 @@
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from quality.render import render_all
-
 from orchestration.settings import REPOSITORY
+from quality.render import render_all
 
 
 def _catalogue() -> dict[Path, bytes]:

@@ -1,10 +1,6 @@
 """A small, seeded part of the scoreboard: the large one is ``python -m surveillance.scoreboard``."""
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -79,29 +75,6 @@ def test_quantiles_and_tails_fit_together():
         assert (count_cdf(k - 1, mean, dispersion) < p).all()
         np.testing.assert_allclose(count_tail(k + 1, mean, dispersion), 1 - count_cdf(k, mean, dispersion), atol=1e-12)
     assert np.isnan(count_quantile(0.9, np.array([np.nan, np.inf, 1.0]), np.array([1.0, 1.0, np.nan]))).all()
-
-
-SPEED = """
-import time
-import numpy as np
-from surveillance.farrington import farrington_flexible
-rng = np.random.default_rng(1)
-mean = np.exp(rng.uniform(-2, 5, 200))
-counts = rng.negative_binomial(np.tile(mean / 0.5, (364, 1)), 1 / 1.5)
-begin = time.process_time()
-farrington_flexible(
-    counts, no_periods=10, past_weeks_not_included=26, p_threshold_trend=1, alpha=0.01, threshold_method="nbPlugin",
-    timepoints=np.arange(312, 364),
-)
-print(time.process_time() - begin)
-"""
-
-
-def test_farrington_flexible_is_fast():
-    """Twice a fifth of the promise, 1,000 series x 52 weeks in 5 CPU seconds on one core: room for a busy machine."""
-    single = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", SPEED], capture_output=True, text=True, check=True, env=single)
-    assert float(done.stdout) < 2
 
 
 def test_only_current_weeks_are_judged():
