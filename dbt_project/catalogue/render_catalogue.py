@@ -145,7 +145,7 @@ def _facts_yaml(contracts: dict[str, dict[str, Any]], folder: Path) -> str:
         out += [f"- name: {path.stem}",
                 f"  description: {_quoted(c['en'] + ': for every key the row received last; deletions taken out.')}",
                 f"  meta: {{zh: {_quoted(c['zh'])}, en: {_quoted(c['en'])}}}", "  data_tests:",
-                f"  - unique_combination: {{arguments: {{columns: [{', '.join(c['key'])}]}}}}", "  columns:"]
+                f"  - unique_in_newest_load: {{arguments: {{columns: [{', '.join(c['key'])}]}}}}", "  columns:"]
         out += [f"  - {{name: {k}, description: {_quoted(en)}, meta: {{zh: {_quoted(zh)}, en: {_quoted(en)}}}}}"
                 for k, (_, zh, en) in columns.items()]
         out.append("")

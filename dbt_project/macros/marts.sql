@@ -30,9 +30,12 @@ from (
     union all
     select {{ add_months('month', 12) }}, {{ keys | join(', ') }}{% for s in sums %}, null, {{ s }}{% endfor %}
     from {{ source }}
+    where month in (select month from {{ ref('int_month') }})
 ) as b
 join {{ ref('int_month') }} as m on m.month = b.month
-left join (select distinct {{ add_months('month', 12) }} as month from {{ source }}) as y on y.month = b.month
+left join (
+    select distinct {{ add_months('month', 12) }} as month from {{ source }} where month in (select month from {{ ref('int_month') }})
+) as y on y.month = b.month
 group by b.month, y.month, {{ keys | join(', ') }}
 {% endmacro %}
 

@@ -1,10 +1,6 @@
 {{ config(materialized='incremental', incremental_strategy='append', pre_hook="{{ before_first() }}", post_hook="{{ after_monthly() }}",
     meta={'reads': {'fct_outpatient_encounter': [0], 'fct_settlement': [0], 'fct_case_front_page': [0], 'fct_finance_monthly': [0]}}) }}
 {%- set pending = first_pending() -%}
--- depends_on: {{ ref('int_institution_month') }}
--- depends_on: {{ ref('int_month') }}
--- depends_on: {{ ref('dim_department') }}
--- depends_on: {{ ref('dim_institution_current') }}
 -- depends_on: {{ ref('fct_outpatient_encounter') }}
 -- depends_on: {{ ref('fct_settlement') }}
 -- depends_on: {{ ref('fct_case_front_page') }}

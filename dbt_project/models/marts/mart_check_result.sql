@@ -1,16 +1,16 @@
 with results as (
     select
         month, institution_code, extract, check_id, 'batch' as check_kind, batch_id, state, numerator, denominator, threshold, blocking as is_blocking,
-        reason_zh, reason_en, load_id
+        reason_zh, reason_en
     from {{ ref('int_batch_check') }}
+    where state in ('failed', 'error') or month >= (select {{ add_months('max(month)', -3) }} from {{ ref('int_month') }})
     union all
     select
         r.month, r.institution_code, r.extract, r.check_id, 'cross_file', null, r.state, r.numerator, r.denominator, r.threshold, false,
         k.numerator_zh || '/' || k.denominator_zh || ':' || cast(round(cast(r.numerator as double), 2) as varchar) || '/' || cast(round(cast(r.denominator as double), 2) as varchar)
             || case k.direction when 'at_least' then ',要求不低于' else ',要求不高于' end || cast(round(r.threshold * 100, 2) as varchar) || '%',
         k.numerator_en || ' / ' || k.denominator_en || ': ' || cast(round(cast(r.numerator as double), 2) as varchar) || ' / ' || cast(round(cast(r.denominator as double), 2) as varchar)
-            || case k.direction when 'at_least' then '; at least ' else '; at most ' end || cast(round(r.threshold * 100, 2) as varchar) || ' % is asked',
-        null
+            || case k.direction when 'at_least' then '; at least ' else '; at most ' end || cast(round(r.threshold * 100, 2) as varchar) || ' % is asked'
     from {{ ref('int_check_month') }} as r
     join {{ ref('cross_check') }} as k on k.check_id = r.check_id
 ),

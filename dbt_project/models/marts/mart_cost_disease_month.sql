@@ -15,9 +15,9 @@ final as (
         case when r.cases >= {{ var('small_cell') }} then cast(r.total_fee as double) / r.cases end as avg_fee,
         case when r.cases >= {{ var('small_cell') }} then cast(r.los_days as double) / r.cases end as avg_los,
         r.cases between 1 and {{ var('small_cell') - 1 }} as is_small_cell,
-        row_number() over (
+        case when r.total_fee is not null then row_number() over (
             partition by r.month, r.level, r.institution_code order by r.total_fee desc nulls last, r.disease_code
-        ) as fee_rank
+        ) end as fee_rank
     from rolled as r
     {{ join_unit('r') }}
     left join {{ ref('dim_diagnosis') }} as d on d.disease_code = r.disease_code

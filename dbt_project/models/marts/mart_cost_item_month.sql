@@ -27,7 +27,7 @@ measured as (
         avg(cast(amount as double)) over (item range between 12 preceding and 1 preceding) as mean_12m,
         stddev_samp(cast(amount as double)) over (item range between 12 preceding and 1 preceding) as sd_12m,
         count(*) over (item range between 12 preceding and 1 preceding) as months_before,
-        row_number() over (partition by month, level, institution_code, item_class order by amount desc, item_code) as item_rank
+        rank() over (partition by month, level, institution_code, item_class order by amount desc) as item_rank
     from rolled
     window item as (partition by level, institution_code, item_class, item_code order by nth)
 ),

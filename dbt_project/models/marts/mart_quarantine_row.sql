@@ -4,7 +4,7 @@ with newest as (
 
 final as (
     select
-        q.month, 'institution' as level, q.institution_code, q.extract, q.load_id, q.batch_id, q.file_name, q.sheet, q.line_no, q.is_released,
+        q.month, case when q.institution_code is null then 'county' else 'institution' end as level, q.institution_code, q.extract, q.load_id, q.batch_id, q.file_name, q.sheet, q.line_no, q.is_released,
         f.rule_id, f.column_name, f.expected_zh, f.expected_en, f.found, {{ unit_columns(peer=false) }}, e.extract_zh, e.extract_en
     from newest as q
     {{ join_unit('q') }}

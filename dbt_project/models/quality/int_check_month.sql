@@ -30,13 +30,13 @@ mapping as (
     group by institution_code, local_item_code
 ),
 
-generic as (
-    select i.institution_code, i.generic_name, i.antibiotic_level, c.level_code,
-        count(*) over (partition by i.generic_name) as n,
-        count(*) over (partition by i.generic_name, i.antibiotic_level) as n_same
-    from {{ ref('int_item') }} as i
-    join {{ ref('dim_institution_current') }} as c on c.institution_code = i.institution_code
-    where i.item_class = 'drug' and i.generic_name is not null
+named as (
+    select
+        institution_code,
+        count(*) over (partition by local_item_name) as n,
+        count(*) over (partition by local_item_name, antibiotic_level, chrgitm_type) as n_same
+    from {{ ref('int_item') }}
+    where item_class = 'drug'
 ),
 
 month_now as (
@@ -117,7 +117,7 @@ results as (
     group by month, institution_code
     union all
     select m.month, g.institution_code, 'catalog_mapping', 'item_consensus', sum(case when g.n_same * 2 < g.n then 1 else 0 end), count(*)
-    from generic as g
+    from named as g
     cross join month_now as m
     where g.n >= 3
     group by m.month, g.institution_code

@@ -33,3 +33,20 @@ group by {{ by | join(', ') }}
 having sum(case when level = 'institution' then {{ column_name }} end)
     <> sum(case when level = 'county' then {{ column_name }} end)
 {% endtest %}
+
+{% test unique_in_newest_load(model, columns) %}
+{#- No row of the newest load shares the columns with another row. Only a load can bring a doubled key, so a night's test
+costs one look for the night's keys, not a sort of the whole history. -#}
+with newest as (
+    select distinct {{ columns | join(', ') }} from {{ model }} where _load_id = (select max(_load_id) from {{ model }})
+)
+
+select {{ columns | join(', ') }}, count(*) as n
+from {{ model }} as m
+where exists (
+    select 1 from newest as w
+    where {% for c in columns %}w.{{ c }} = m.{{ c }}{{ ' and ' if not loop.last }}{% endfor %}
+)
+group by {{ columns | join(', ') }}
+having count(*) > 1
+{% endtest %}
