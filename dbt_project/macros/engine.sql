@@ -51,9 +51,10 @@
 {% macro duckdb__short_hash(columns) %}hash({{ columns | join(', ') }}){% endmacro %}
 {% macro spark__short_hash(columns) %}xxhash64({{ columns | join(', ') }}){% endmacro %}
 
-{#- Parquet files by pattern, with the file's path as `_path`. -#}
+{#- Parquet files by pattern, with the file's path as `_path`. A condition on it must keep the other files unopened: DuckDB
+1.5 does so for its own column `filename`, not for one that read_parquet is told to name otherwise. -#}
 {% macro read_parquet_files(pattern) %}{{ return(adapter.dispatch('read_parquet_files')(pattern)) }}{% endmacro %}
-{% macro duckdb__read_parquet_files(pattern) %}read_parquet('{{ pattern }}', filename = '_path'){% endmacro %}
+{% macro duckdb__read_parquet_files(pattern) %}(select *, filename as _path from read_parquet('{{ pattern }}', filename = true)) as files{% endmacro %}
 
 {% macro any_file(pattern) %}{{ return(adapter.dispatch('any_file')(pattern)) }}{% endmacro %}
 {% macro duckdb__any_file(pattern) %}
