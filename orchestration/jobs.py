@@ -2,8 +2,7 @@
 
 import dagster as dg
 
-from ingestion.landing import pending_fingerprint
-from orchestration.site import Site
+from orchestration.site import Site, waiting
 from quality.contract import TIMEZONE
 
 nightly = dg.define_asset_job(
@@ -34,9 +33,7 @@ def landing_sensor(site: Site) -> dg.SensorDefinition:
                default_status=dg.DefaultSensorStatus.RUNNING,
                description="上报目录有新批次时启动 | starts a run when new batches have landed")
     def landing_zone(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        paths = site.settings.paths
-        fingerprint = pending_fingerprint(paths.home, paths.landing, quiet_seconds=site.settings.quiet_seconds,
-                                          now=site.clock())
+        fingerprint = waiting(site.settings, site.clock())
         if fingerprint is None:
             return dg.SkipReason("没有待处理批次 | nothing is waiting")
         return dg.RunRequest(run_key=fingerprint)

@@ -6,13 +6,12 @@ from pathlib import Path
 import dagster as dg
 
 from ingestion import ledger
-from ingestion.landing import pending_fingerprint
 from orchestration import build as builds
 from orchestration.progress import Progress
 from orchestration.publish import Published, read_published
 from orchestration.runs import RunMeter, single_writer
 from orchestration.settings import Settings, exported
-from orchestration.site import Site
+from orchestration.site import Site, waiting
 
 # Without these Dagster sends usage statistics and covers its page with a newsletter dialog.
 DAGSTER_YAML = """telemetry: {enabled: false}
@@ -43,9 +42,7 @@ def due(settings: Settings, now: datetime, as_of: datetime | None) -> list[str]:
     paths = settings.paths
     published, newest = read_published(paths.published), ledger.last_load(paths.home)
     reasons = []
-    if (paths.landing / "senders.csv").exists() and pending_fingerprint(
-        paths.home, paths.landing, quiet_seconds=settings.quiet_seconds, as_of=as_of, now=now
-    ):
+    if waiting(settings, now, as_of):
         reasons.append("有新批次 | new batches have landed")
     if published is None:
         reasons.append("尚未发布 | nothing is published yet")

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import duckdb
 
+from ingestion.landing import pending_fingerprint
 from orchestration.progress import LogProgress, Progress
 from orchestration.runs import RunMeter
 from orchestration.settings import Settings
@@ -56,6 +57,14 @@ class Site:
         path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as log, redirect_stdout(log):
             yield
+
+
+def waiting(settings: Settings, now: datetime, as_of: datetime | None = None) -> str | None:
+    """A digest of the batches that wait, None when none does or no landing zone has been set up yet."""
+    paths = settings.paths
+    if not (paths.landing / "senders.csv").exists():
+        return None
+    return pending_fingerprint(paths.home, paths.landing, quiet_seconds=settings.quiet_seconds, as_of=as_of, now=now)
 
 
 @contextmanager

@@ -32,15 +32,15 @@ class Translator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         if dbt_resource_props["resource_type"] != "source":
             return super().get_asset_key(dbt_resource_props)
-        match dbt_resource_props["name"]:
-            case "batches" | "files" | "checks":
-                return LEDGER
-            case "quarantine" | "findings":
-                return QUARANTINE
-            case "run_stages":
-                return dg.AssetKey("runs")
-            case extract:
+        match dbt_resource_props["source_name"], dbt_resource_props["name"]:
+            case "staged", extract:
                 return staged_key(extract)
+            case "ledger", "quarantine" | "findings" | "releases":
+                return QUARANTINE
+            case "ledger", _:
+                return LEDGER
+            case source, _:
+                return dg.AssetKey(source)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         fqn = dbt_resource_props["fqn"]
