@@ -60,6 +60,25 @@ class Group:
         self.wards = Wards()
         self.mix_out = c.visit_illness.mix(self.kind, self.shape, c.pool(self.kind)) if v.visits else None
         self.mix_in = c.stay_illness.mix(self.kind, self.shape, c.pool(self.kind)) if self.has_stays else None
+        if self.has_stays:
+            patients = self._peak_patients(p, c.stay_illness.los * v.los / self.mix_in.los)
+            for i, weight in zip(insts, self.weight, strict=True):
+                inst.open_beds(int(i), patients * weight)
+
+    def _peak_patients(self, p: Node, days: np.ndarray) -> np.ndarray:
+        """The mean patients of each ward in its busiest month, all institutions of the group together."""
+        stays, wards = p.institutions[self.kind].stays * self.scale / 365.25, len(self.in_codes)
+        child = np.repeat(np.array(p.bands) < 15, 2)[:, None] & (self.child_in >= 0)
+        ward = np.where(child, self.child_in, self.inpatient_of[None, :])
+        out = []
+        for m, season in enumerate(self.mix_in.season):
+            load = np.bincount(ward.ravel(), (self.mix_in.share[m] * days * season * stays).ravel(), wards)
+            if self.intensive_in >= 0:
+                moved = load.sum() * p.departments.intensive_share
+                load = load * (1 - p.departments.intensive_share)
+                load[self.intensive_in] += moved
+            out.append(load)
+        return np.max(out, 0)
 
     @staticmethod
     def _map(p: Node, ill: Illnesses, standards: list[str]) -> np.ndarray:

@@ -95,7 +95,10 @@ class Illnesses:
 
 
 class Mix:
-    """Chances of each illness by person group and month; `season[month]` is how busy the month is, `los` the mean days."""
+    """Chances of each illness by person group and month; `season[month]` is how busy the month is, `los` the mean days.
+
+    `share[month]` is the part of all events that each person group and illness makes.
+    """
 
     def __init__(self, ill: Illnesses, kind: str, shape: str, pool: str) -> None:
         d = ill.p.diagnoses
@@ -122,12 +125,13 @@ class Mix:
         self.season = ill.multiplier @ share
         self.season = self.season / self.season.mean()
         chance = a * ill.by_group
-        self.cum = {}
+        self.cum, self.share = {}, {}
         self.groups, self.k = groups, len(share)
         for m in range(12):
             c = chance * ill.multiplier[m]
             empty = c.sum(1) == 0
             c[empty] = share * ill.multiplier[m]
+            self.share[m] = q[:, None] * c / c.sum(1, keepdims=True)
             c = np.cumsum(c, 1)
             self.cum[m] = (c / c[:, -1:] * (1 - 1e-12) + np.arange(groups)[:, None]).ravel()
         self.los = float(share @ ill.los)

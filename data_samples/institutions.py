@@ -98,6 +98,11 @@ class Institutions:
             ratio = 1 / np.arange(2, 2 + len(inn)) ** 0.5 if len(inn) else np.array([])
             self.ward_beds.append(np.maximum(1, apportion(int(self.beds[i]), ratio)) if len(inn) else np.array([], int))
 
+    def open_beds(self, institution: int, patients: np.ndarray) -> None:
+        """Opens beds in each ward for so many patients and the usual chance of more, never fewer than it has."""
+        needed = np.ceil(patients + self.p.beds.spare * np.sqrt(patients)).astype(int)
+        self.ward_beds[institution] = np.maximum(self.ward_beds[institution], needed)
+
     def department_rows(self) -> pl.DataFrame:
         """The department extract, one row per department of every institution."""
         rows = []
@@ -179,7 +184,8 @@ def credit_code(division: str, serial: int) -> str:
 class Staff:
     """Health workers, chosen out of the county's adults; doctors first within each institution.
 
-    `doctors[i]` is how many of institution i may see patients; `ids` their staff numbers.
+    `doctors[i]` is how many of institution i may see patients, `in_wards[i]` how many of them work in its wards; `ids` their
+    staff numbers. `roster` lists positions: per institution the doctors of consulting rooms, then those of wards, then the others.
     """
 
     def __init__(self, p: Node, seed: int, inst: Institutions, persons: Persons, first: int) -> None:
@@ -220,6 +226,11 @@ class Staff:
         self.antibiotic = np.where(graduate, np.minimum(np.maximum(title, 1), 3), np.where(cat == "13", 1, 0))
         self.title_level = title
         self.ids = pl.Series([f"{'D' if r < self.doctors[i] else 'S'}{r + 1:04d}" for i, r, _ in rows])
+        turn = np.floor(np.round((self.rank + [[1], [0]]) * q.ward_share, 9))  # spread over all ranks: the heads stay outside
+        own_wards = np.array([len(w) for w in inst.inpatient])
+        self.on_ward = (self.rank < self.doctors[self.inst]) & (own_wards[self.inst] > 0) & (turn[0] > turn[1])
+        self.in_wards = np.bincount(self.inst[self.on_ward], minlength=inst.n)
+        self.roster = np.lexsort((self.rank, self.on_ward, self.rank >= self.doctors[self.inst], self.inst))
         self.rows = self._rows(p, rng, inst, persons, cat, first)
 
     def _rows(
@@ -228,13 +239,18 @@ class Staff:
         n, q = len(self.person), p.staff
         licence = {"11": "1", "12": "2", "13": "3", "21": "4", "31": "5"}
         doctor, serial = np.isin(cat, ["11", "12", "13"]), np.arange(1, n + 1)
-        departments = []
-        for i, r in zip(self.inst, self.rank, strict=True):
+        departments = [""] * n
+        for place, position in enumerate(self.roster):
+            i = self.inst[position]
+            turn, rooms = place - self.start[i], self.doctors[i] - self.in_wards[i]
             own = [d[0] for d in inst.outpatient[i]] or [d[0] for d in p.departments.administrative]
-            wards = [d[0] for d in inst.inpatient[i]]
-            departments.append(
-                (own if r < self.doctors[i] else wards or own)[r % len(own if r < self.doctors[i] else wards or own)]
-            )
+            wards = [d[0] for d in inst.inpatient[i]] or own
+            if turn < rooms:
+                departments[position] = own[turn % len(own)]
+            elif turn < self.doctors[i]:
+                departments[position] = wards[(turn - rooms) % len(wards)]
+            else:
+                departments[position] = wards[turn % len(wards)]
         titled = np.isin(cat, ["11", "12", "21", "31", "41", "42", "51", "61"])
         scope = {"11": "内科、外科、妇产科、儿科等", "12": "全科医学", "13": "乡村全科"}
         serials = pl.Series(serial).cast(pl.String).str.zfill(8)
@@ -287,12 +303,19 @@ class Staff:
         )
         self.rows = pl.concat([self.rows[:other], row, self.rows[other + 1 :]])
 
-    def choose(self, rng: np.random.Generator, institution: np.ndarray, dept: np.ndarray, departments: int) -> np.ndarray:
-        """A doctor (position in the staff list) of each department, out of those who work in it."""
-        n = self.doctors[institution]
+    def choose(
+        self, rng: np.random.Generator, institution: np.ndarray, dept: np.ndarray, departments: int, ward: bool
+    ) -> np.ndarray:
+        """A doctor (position in the staff list) of each consulting room or ward, out of those who work in it.
+
+        Where a room or ward has no doctor, one of another; where no doctor works in wards, one of the consulting rooms.
+        """
+        rooms = self.doctors[institution] - self.in_wards[institution]
+        inside = ward & (self.in_wards[institution] > 0)
+        n = np.where(inside, self.in_wards[institution], rooms)
         held = np.where(dept < n, (n - 1 - dept) // departments + 1, 0)
         place = np.where(held > 0, dept + departments * np.floor(rng.random(len(dept)) * held).astype(int), dept % n)
-        return self.start[institution] + place
+        return self.roster[self.start[institution] + np.where(inside, rooms, 0) + place]
 
     def nurse(self, rng: np.random.Generator, institution: np.ndarray) -> np.ndarray:
         """A nurse of each institution, or a doctor where there is none."""

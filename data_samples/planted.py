@@ -151,7 +151,7 @@ class Plan(Plantings):
                 add(chosen(gt, n), [self.q.F07.item], tag, 2)
             else:
                 staff = self.c.staff
-                own = np.arange(staff.start[inst], staff.start[inst] + staff.doctors[inst])
+                own = staff.roster[staff.start[inst] : staff.start[inst] + staff.doctors[inst] - staff.in_wards[inst]]
                 weak = own[staff.antibiotic[own] < 2][: self.q.F13.doctors]
                 parent = chosen(gt, n)
                 doctor = getattr(v, "doctor", np.zeros(len(v), np.int64)).copy()

@@ -119,7 +119,7 @@ def visit_records(d: Desk, v: Columns, lines: Columns, pay: Columns, yymm: str) 
     if g.emergency_out >= 0:
         emergency = rng.random(n) < p.departments.emergency_share
         dept = np.where(emergency, g.emergency_out, dept)
-    doctor = c.staff.choose(rng, v.inst, dept, len(g.out_codes))
+    doctor = c.staff.choose(rng, v.inst, dept, len(g.out_codes), ward=False)
     if hasattr(v, "doctor"):
         doctor = np.where(v.doctor > 0, v.doctor, doctor)
     doctor_id, dept_code = c.staff.ids.gather(doctor), g.out_codes.gather(dept)
@@ -310,7 +310,7 @@ def stay_records(d: Desk, s: Columns, lines: Columns, pay: Columns, yymm: str) -
     none = pl.Series([None] * n, dtype=pl.String)
     age_days = c.persons.age_days(s.person, s.admit)
     dept, leave_dept = s.dept, s.leave_dept
-    doctor = c.staff.choose(rng, s.inst, dept, len(g.in_codes))
+    doctor = c.staff.choose(rng, s.inst, dept, len(g.in_codes), ward=True)
     unknown = rng.random(n) < p.population.missing_identity_share
     patient = d.patient(s.person, s.inst, unknown)
     insurance = c.persons.insurance[s.person]

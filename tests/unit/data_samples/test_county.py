@@ -121,6 +121,45 @@ def test_beds_follow_from_one_day_to_the_next(table):
     assert b["patients_end"].min() >= 0
 
 
+def test_occupancy_is_over_100_percent_only_where_it_is_planted(table, truth):
+    planted = truth["GT-Q13"]["institution_code"] if "GT-Q13" in truth else None
+    wards = (
+        table("bed_daily").filter(pl.col("institution_code") != pl.lit(planted or "")).group_by("institution_code", "dept_code")
+    )
+    load = wards.agg(pl.col("occupied_bed_days").sum() / pl.col("actual_open_beds").sum())
+    assert load.height > 3
+    assert load["occupied_bed_days"].max() <= 1
+
+
+def test_hospital_doctors_work_in_consulting_rooms_and_in_wards(table):
+    types = table("department").select("institution_code", "dept_code", "dept_type")
+    doctors = table("staff").filter(pl.col("category_code").is_in(["11", "12"]))
+    placed = doctors.join(types, on=["institution_code", "dept_code"])
+    with_wards = types.filter(pl.col("dept_type") == "2")["institution_code"].unique()
+    per = placed.group_by("institution_code").agg(
+        wards=(pl.col("dept_type") == "2").sum(), rooms=(pl.col("dept_type") == "1").sum()
+    )
+    hospitals = per.filter(pl.col("institution_code").is_in(with_wards.implode()))
+    assert hospitals.height == with_wards.len() and hospitals.select(pl.min_horizontal("wards", "rooms").min()).item() > 0
+    assert per.filter(~pl.col("institution_code").is_in(with_wards.implode()))["wards"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("extract", "who"), [("inpatient_stay", "admitting_doctor_id"), ("case_front_page", "attending_doctor_id")]
+)
+def test_inpatients_have_a_doctor_of_their_ward_where_it_has_one(table, extract, who):
+    doctors = (
+        table("staff").filter(pl.col("category_code").is_in(["11", "12"])).select("institution_code", "staff_id", "dept_code")
+    )
+    treated = table(extract).join(doctors, left_on=["institution_code", who], right_on=["institution_code", "staff_id"])
+    assert treated.height == table(extract).height > 10
+    elsewhere = treated.filter(pl.col("dept_code") != pl.col("admission_dept"))
+    own = doctors.rename({"dept_code": "admission_dept"})
+    assert elsewhere.join(own, on=["institution_code", "admission_dept"], how="semi").height == 0
+    wards = table("department").filter(pl.col("dept_type") == "2")
+    assert treated.join(wards, on=["institution_code", "dept_code"], how="anti").height == 0
+
+
 def test_references_resolve(table):
     contracts = load_contracts()
     for name, contract in contracts.items():

@@ -76,3 +76,12 @@ def test_hand_total_accounts_and_one_bill():
     lines = of("charge_line", PSYCHIATRIC).filter(pl.col("encounter_id") == "O25060000003")
     assert sorted(lines["amount"]) == [Decimal(x) for x in ("1.98", "2.52", "2.53", "5.28", "9.00", "12.00")]
     assert lines["amount"].sum() == Decimal("33.31")
+
+
+def test_hand_total_discharges_per_ward_doctor():
+    wards = of("department", TOWNSHIP).filter(pl.col("dept_type") == "2")["dept_code"].to_list()
+    doctors = of("staff", TOWNSHIP).filter(pl.col("category_code").is_in(["11", "12"]) & pl.col("dept_code").is_in(wards))
+    posts = [table("staff").filter(pl.col("id_number") == x).height for x in doctors.sort("staff_id")["id_number"]]
+    assert (doctors.sort("staff_id")["staff_id"].to_list(), posts) == (["D0003", "D0005"], [2, 1])
+    july = of("inpatient_stay", TOWNSHIP).filter(pl.col("discharged_at").dt.month() == 7)
+    assert july.height / sum(1 / n for n in posts) == 2.0
