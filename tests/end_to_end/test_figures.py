@@ -418,6 +418,8 @@ BY_HAND = [
     ("EFFI-03", JULY, TOWNSHIP, 12, 3, 4.0),
     # 93 open - 5 occupied bed-days over 3 discharges
     ("EFFI-04", JULY, TOWNSHIP, 88, 3, 29.3333),
+    # three discharges; of two ward doctors one is at two hospitals: 1/2 + 1
+    ("EFFI-05", JULY, TOWNSHIP, 3, "1.5", 2.0),
     # three emergencies of 3, 5 and 5 minutes
     ("EFFI-11", JULY, GENERAL, 13, 3, 4.3333),
     # four settlements: 7.83 + 9.34 + 15.74 + 9.06
