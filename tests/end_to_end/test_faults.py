@@ -68,7 +68,7 @@ NOT_EVALUABLE = """select 'NHSA', month, indicator_id || ': ' || state_en from m
 CONTROLS: dict[str, list[list[tuple[str, str]]]] = {
     "GT-Q01": [[(CHECK, "timeliness")], [(BATCH, "duplicate")]],
     "GT-Q02": [[(CHECK, "front_page_at_close")], [(RESTATED, "COST-03"), (RESTATED, "COST-05")]],
-    "GT-Q03": [[(CHECK, "peers.admission_route"), (CHECK, "drift.admission_route"), (CHECK, "admission_route")]],
+    "GT-Q03": [[(CHECK, "peers.admission_route"), (CHECK, "drift.admission_route"), (CHECK, "route_shift")]],
     "GT-Q04": [[(NOT_EVALUABLE, "FUND-05")], [(NOT_EVALUABLE, "FUND-12")]],
     "GT-Q05": [[(FINDING, "resident.id_sex")]],
     "GT-Q06": [[(CHECK, "item_price")]],

@@ -39,6 +39,39 @@ named as (
     where item_class = 'drug'
 ),
 
+-- A price that a later row put right has left the facts; that it was sent is still said, for the months that
+-- are looked at anyway (GT-Q06).
+mended as (
+    select {{ month_of('o.occurred_at') }} as month, o.institution_code, count(*) as outliers
+    from {{ ref('stg_charge_line') }} as u
+    join {{ ref('stg_charge_line') }} as o on o.institution_code = u.institution_code and o.charge_id = u.charge_id
+    where u._op_type = 'U' and o._op_type = 'I' and o.unit_price > 5 * u.unit_price
+        and u.occurred_at >= (select {{ add_months(month_of('max(known_at)'), -13) }} from {{ ref('int_clock') }})
+    group by {{ month_of('o.occurred_at') }}, o.institution_code
+),
+
+-- Share of emergency admissions in three months against the twelve before: codes swapped by an upgrade move it at once
+-- (GT-Q03). Three standard errors of the difference of two shares, so that a small ward is not blamed by chance.
+routes as (
+    select
+        month, institution_code,
+        sum(emergency_pages) over (partition by institution_code order by month rows between 2 preceding and current row) as hits,
+        sum(front_pages) over (partition by institution_code order by month rows between 2 preceding and current row) as pages,
+        sum(emergency_pages) over (partition by institution_code order by month rows between 14 preceding and 3 preceding) as hits_before,
+        sum(front_pages) over (partition by institution_code order by month rows between 14 preceding and 3 preceding) as pages_before
+    from {{ ref('int_stay_month') }}
+),
+
+moved as (
+    select
+        month, institution_code, pages,
+        abs(1.0 * hits / pages - 1.0 * hits_before / pages_before) as moved,
+        sqrt(1.0 * (hits + hits_before) / (pages + pages_before) * (1 - 1.0 * (hits + hits_before) / (pages + pages_before))
+            * (1.0 / pages + 1.0 / pages_before)) as standard_error
+    from routes
+    where pages >= 30 and pages_before >= 60
+),
+
 month_now as (
     select max(month) as month from {{ ref('int_month') }}
 ),
@@ -109,8 +142,29 @@ results as (
     union all
     select month, institution_code, 'case_front_page', 'admission_route', other_route, front_pages from {{ ref('int_stay_month') }}
     union all
-    select month, institution_code, 'charge_line', 'item_price', sum(outlier_lines), sum(lines) from {{ ref('int_charge_month') }}
+    select month, institution_code, 'charge_line', 'item_price', sum(outliers), sum(lines)
+    from (
+        select month, institution_code, outlier_lines as outliers, lines from {{ ref('int_charge_month') }}
+        union all
+        select month, institution_code, outliers, 0 from mended
+    ) as prices
     group by month, institution_code
+    union all
+    select month, institution_code, 'case_front_page', 'route_shift', round(case when moved > 3 * standard_error then moved * pages else 0 end, 2), pages
+    from moved
+    union all
+    select
+        {{ month_of('death_date') }}, institution_code, 'resident', 'death_lag',
+        sum(case when last_update_date > {{ add_days('death_date', 14) }} then 1 else 0 end), count(*)
+    from {{ ref('ref_resident') }}
+    where death_date >= (select min(month) from {{ ref('int_month') }})
+    group by {{ month_of('death_date') }}, institution_code
+    union all
+    select m.month, r.institution_code, 'resident', 'duplicate_files', count(*) - count(distinct r.person_key), count(*)
+    from {{ ref('ref_resident') }} as r
+    cross join month_now as m
+    where r.file_status = '1' and r.master_resident_key is null and r.person_match <> 'C'
+    group by m.month, r.institution_code
     union all
     select month, institution_code, 'catalog_mapping', 'item_mapping', sum(case when classes > 1 then 1 else 0 end), count(*)
     from mapping
