@@ -98,6 +98,7 @@ def test_one_after_another_equals_all_at_once(tmp_path, loads):
     assert len(at_once["marts.mart_indicator_month"]) > 1000 and at_once["marts.mart_restatement"]
     settlements = {r[1]: r for r in at_once["core.fct_settlement"]}
     assert len(settlements) > 100
+    homes.dbt(home, step, "test", "--quiet")          # every data test, and the unit tests of the SQL
 
 
 def test_only_changed_months_are_rebuilt(tmp_path, loads):
