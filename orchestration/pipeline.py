@@ -17,11 +17,16 @@ from orchestration.site import Site, waiting
 DAGSTER_YAML = """telemetry: {enabled: false}
 nux: {enabled: false}
 concurrency: {pools: {default_limit: 1}, runs: {max_concurrent_runs: 1}}
+run_monitoring: {enabled: true, free_slots_after_run_end_seconds: 60}
 """
 
 
 # The reason of a failure is printed by the command, its trace stands in the Dagster UI.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+# Marks the runs of this command among those of Dagster's own daemon.
+BY_COMMAND = {"xianjian/by": "command"}
 
 
 class RunFailed(RuntimeError):
@@ -73,14 +78,27 @@ def run(
         site = Site(settings, lambda: started_at, progress, meter, as_of, full, attended=True)
         try:
             with dg.DagsterInstance.get() as instance:
+                _bury_the_killed(instance)
                 result = build_defs(site).get_job_def("nightly").execute_in_process(
-                    instance=instance, raise_on_error=False, run_config=QUIET
+                    instance=instance, raise_on_error=False, run_config=QUIET, tags=BY_COMMAND
                 )
         finally:
             meter.save()
         if not result.success:
             raise RunFailed(_reason(result))
         return read_published(settings.paths.published)
+
+
+def _bury_the_killed(instance: dg.DagsterInstance) -> None:
+    """End the runs of this command that were killed: Dagster still counts them in, and they hold the writer's slot.
+
+    The caller holds the writer's lock, so none of them can be alive.
+    """
+    state = dg.DagsterRunStatus
+    alive = [state.NOT_STARTED, state.STARTING, state.STARTED, state.CANCELING]
+    for run in instance.get_runs(dg.RunsFilter(tags=BY_COMMAND, statuses=alive)):
+        instance.report_run_failed(run, "运行被中断 | the run was killed")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

@@ -303,6 +303,9 @@ class Figures:
             top = {u: Fraction(0) for u in bottom} | self._signed(over, level, lambda i: i["level_code"] in PRIMARY_LEVELS)
         if bottom is None:
             return {u: Pair(v, None) for u, v in top.items()}
+        if indicator_id == "EFFI-05":
+            # the roster of doctors says nothing of discharges: where none was reported there is no value, not a zero
+            return {u: Pair(top[u], v) for u, v in bottom.items() if u in top}
         return {u: Pair(top.get(u, Fraction(0)), v) for u, v in bottom.items()}
 
     def _signed(self, measures: tuple[str, ...], level: str, keep: Callable[[dict], bool]) -> dict[Unit, Fraction]:
