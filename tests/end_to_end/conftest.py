@@ -36,9 +36,12 @@ class Site:
         return self.home / "serving" / "current.duckdb"
 
 
-def new_site(folder: Path, *, sample: bool = False) -> Site:
-    """A home with demonstration keys; with `sample`, the committed county lies in its landing zone, not yet run."""
-    site = Site(folder / "home", folder / "keys")
+def new_site(folder: Path, *, sample: bool = False, keys: Path | None = None) -> Site:
+    """A home with demonstration keys of its own, or those in `keys`, without which no two sites' pseudonyms agree.
+
+    With `sample`, the committed county lies in its landing zone, not yet run.
+    """
+    site = Site(folder / "home", keys or folder / "keys")
     site.home.mkdir(parents=True)
     site.xianjian("keys", "create")
     if sample:

@@ -87,8 +87,8 @@ def undisturbed(sample_site) -> dict[str, list[tuple]]:
 
 
 @pytest.mark.parametrize("where", ["ingestion", "dbt build", "publishing the version", "moving the link"])
-def test_killed_and_started_again(where, undisturbed, tmp_path):
-    site = new_site(tmp_path, sample=True)
+def test_killed_and_started_again(where, undisturbed, sample_site, tmp_path):
+    site = new_site(tmp_path, sample=True, keys=sample_site.keys)
     reader = Reader(site.published)
     reader.start()
     match where:
