@@ -5,6 +5,7 @@ Ratios of CPU seconds are what to compare between machines; seconds are printed 
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from orchestration.assets.warehouse import PROJECT_DIR, dbt_executable
 from orchestration.publish import read_published
 from orchestration.settings import REPOSITORY, Settings
 
+DATABASE = "w0001.duckdb"
+LEDGER = ("batches", "files", "quarantine", "findings", "checks", "releases")
 # What of ours stands against which step of the floor.
 AGAINST = {"ingest": "land", "dbt build": "star and marts", "publish": "publish"}
 
@@ -41,11 +44,19 @@ def _size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def _compiled(environment: dict[str, str], target: Path, log: Path) -> list[dict[str, str]]:
-    """The project's models as plain statements in an order in which they can run."""
+def _compiled(home: Path, floor: Path, target: Path, log: Path) -> list[dict[str, str]]:
+    """The project's models as plain statements in an order in which they can run on the floor's files.
+
+    They are compiled against the warehouse that was built from the same files, as some models ask it which months it
+    has; the floor's database gets the seeds.
+    """
     dbt, common = str(dbt_executable()), ["--project-dir", str(PROJECT_DIR), "--target-path", str(target)]
-    _child([dbt, "seed", *common], environment, log)
-    _child([dbt, "compile", "--full-refresh", *common], environment, log)
+    at_floor, at_home = (
+        Settings.load(home=place).environment() | {"XIANJIAN_DUCKDB": str(place / "build" / DATABASE)}
+        for place in (floor, home)
+    )
+    _child([dbt, "seed", *common], at_floor, log)
+    _child([dbt, "compile", "--full-refresh", *common], at_home, log)
     nodes = json.loads((target / "manifest.json").read_text("utf-8"))["nodes"]
     models = {k: n for k, n in nodes.items() if n["resource_type"] == "model"}
     done, order = {k for k in nodes if k not in models}, []
@@ -55,7 +66,7 @@ def _compiled(environment: dict[str, str], target: Path, log: Path) -> list[dict
         order += ready
         done |= set(ready)
     return [
-        {"schema": n["schema"], "name": n["alias"], "sql": n["compiled_code"],
+        {"schema": n["schema"], "name": n["alias"], "sql": n["compiled_code"].replace(str(home), str(floor)),
          "kind": "view" if n["config"]["materialized"] == "view" else "table"}
         for n in (models[k] for k in order) if n["config"]["materialized"] != "ephemeral"
     ]
@@ -64,7 +75,7 @@ def _compiled(environment: dict[str, str], target: Path, log: Path) -> list[dict
 def measure(*, scale: float, months: int, work: Path | None, console: Console) -> dict[str, Any]:
     """Generate a county, run the pipeline on it from nothing, then the floor on the same files; returns all figures."""
     with tempfile.TemporaryDirectory(prefix="xianjian-bench-") as scratch:
-        base = Path(work or scratch)
+        base = Path(work or scratch).resolve()
         home, floor = base / "home", base / "floor"
         for folder in (home, floor):
             folder.mkdir(parents=True, exist_ok=True)
@@ -81,16 +92,14 @@ def measure(*, scale: float, months: int, work: Path | None, console: Console) -
         for row in pl.concat([pl.read_parquet(p) for p in sorted((home / "runs").glob("R*.parquet"))]).to_dicts():
             figures[row["stage"]] = {k: row[k] for k in ("wall_seconds", "cpu_seconds", "peak_mib", "bytes", "rows")}
         console.print("[3/4] the project's SQL, compiled for the floor")
-        settings = Settings.load(home=floor)
-        database = floor / "build" / "w0001.duckdb"
-        (floor / "loads" / "L000001" / "staged").mkdir(parents=True, exist_ok=True)
-        database.parent.mkdir(exist_ok=True)
-        for table in ("batches", "files", "quarantine", "findings", "checks"):
+        for folder in (floor / "loads" / "L000001" / "staged", floor / "build", floor / "runs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        for table in LEDGER:
             held = pl.concat([pl.read_parquet(p) for p in sorted(home.glob(f"loads/L*/{table}.parquet"))])
             held.write_parquet(floor / "loads" / "L000001" / f"{table}.parquet")
-        (floor / "runs").mkdir(exist_ok=True)
-        statements = _compiled(settings.environment() | {"XIANJIAN_DUCKDB": str(database)}, floor / "target",
-                               base / "compile.log")
+        for stages in home.glob("runs/*.parquet"):
+            shutil.copy2(stages, floor / "runs")
+        statements = _compiled(home, floor, floor / "target", base / "compile.log")
         (base / "compiled.json").write_text(json.dumps(statements), "utf-8")
         console.print("[4/4] the floor")
         _child([sys.executable, "-m", "orchestration.bench_floor", str(home / "landing"), str(floor),
